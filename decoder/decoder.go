@@ -1,0 +1,414 @@
+package decoder
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Config says whose events to decode.
+type Config struct {
+	// Source is the value of every event's "source". Defaults to "".
+	Source string
+	// Schema and Table name the audit table. Changes of other relations, which a shared publication may carry, are
+	// not events.
+	Schema, Table string
+	// RelationOID is the audit table's OID, by which it is known even after a rename. Defaults to 0: by name only.
+	RelationOID uint32
+	// Key names the columns of the audit table's primary key. Defaults to the replica identity where that is DEFAULT,
+	// which is the primary key then.
+	Key []string
+}
+
+// Boundary says whether a message began or ended a transaction.
+type Boundary uint8
+
+const (
+	// None is a message inside a transaction, or one that belongs to none.
+	None Boundary = iota
+	// Begin is the first message of a transaction.
+	Begin
+	// Commit is the last message of a transaction.
+	Commit
+)
+
+// Result is what a message meant to the stream.
+type Result struct {
+	Boundary Boundary
+	// End is, for a Commit, the end LSN of the commit record: what to confirm once all the transaction's events are
+	// durable. It is exact; one byte more would skip a transaction whose commit record begins there.
+	End LSN
+}
+
+// pgEpochMicros is 2000-01-01, PostgreSQL's epoch, in microseconds of Unix time.
+const pgEpochMicros = 946_684_800_000_000
+
+// Decoder turns the pgoutput messages of one replication session into events. It is not safe for concurrent use.
+type Decoder struct {
+	cfg       Config
+	relations map[uint32]*relation
+	types     map[uint32]format
+	digest    digest
+	row, old  []value // scratch
+
+	open         bool // between BEGIN and COMMIT
+	lsn          LSN
+	seq          uint64
+	xid          uint32
+	commitMicros int64
+	// between and after are what stands on both sides of "seq" in the lines of the open transaction.
+	between, after []byte
+}
+
+// New returns a Decoder at the start of a session.
+func New(cfg Config) *Decoder {
+	d := &Decoder{cfg: cfg}
+	d.Reset()
+	return d
+}
+
+// Reset forgets relations, types and an open transaction. A new session sends them all again.
+func (d *Decoder) Reset() {
+	d.relations = make(map[uint32]*relation)
+	d.types = make(map[uint32]format)
+	d.open = false
+}
+
+// InTransaction says whether a BEGIN was decoded and its COMMIT was not.
+func (d *Decoder) InTransaction() bool { return d.open }
+
+var messageNames = map[byte]string{
+	'B': "BEGIN", 'O': "ORIGIN", 'R': "RELATION", 'Y': "TYPE", 'I': "INSERT", 'U': "UPDATE", 'D': "DELETE",
+	'T': "TRUNCATE", 'C': "COMMIT", 'M': "MESSAGE",
+}
+
+// Decode decodes one message, the payload of one XLogData, and appends its events to batch. The message is not retained.
+// An error is an *Error; the batch then holds what it held before, and the Decoder is good for nothing but a Reset.
+func (d *Decoder) Decode(message []byte, batch *Batch) (Result, error) {
+	if len(message) == 0 {
+		return Result{}, &Error{Message: "empty", Reason: "there is not even a message type"}
+	}
+	r := reader{data: message}
+	var result Result
+	kind := r.uint8("message type")
+	switch kind {
+	case 'I':
+		d.insert(&r, batch)
+	case 'B':
+		d.begin(&r)
+		result.Boundary = Begin
+	case 'C':
+		result = Result{Boundary: Commit, End: d.commit(&r)}
+	case 'R':
+		d.relation(&r)
+	case 'Y':
+		d.typ(&r)
+	case 'U':
+		d.update(&r, batch)
+	case 'D':
+		d.delete(&r, batch)
+	case 'T':
+		d.truncate(&r, batch)
+	case 'O':
+		r.uint64("origin LSN")
+		r.cstring("origin name")
+		r.end()
+	case 'M':
+		r.uint8("flags")
+		r.uint64("LSN")
+		r.cstring("prefix")
+		r.sized("content")
+		r.end()
+	default:
+		r.off = 0
+		r.fail("message type %q is unknown to protocol version 1", kind)
+	}
+	if r.err != nil {
+		r.err.Message = messageNames[kind]
+		if r.err.Message == "" {
+			r.err.Message = fmt.Sprintf("%q", kind)
+		}
+		return Result{}, r.err
+	}
+	return result, nil
+}
+
+func (d *Decoder) begin(r *reader) {
+	lsn := LSN(r.uint64("final LSN"))
+	micros := int64(r.uint64("commit time")) + pgEpochMicros
+	xid := r.uint32("xid")
+	r.end()
+	if d.open {
+		r.fail("the transaction before it (xid %d) has not ended", d.xid)
+	}
+	if r.err != nil {
+		return
+	}
+	d.open, d.lsn, d.seq, d.xid, d.commitMicros = true, lsn, 0, xid, micros
+	d.between = d.between[:0] // made when the first event needs it: many transactions have none
+}
+
+func (d *Decoder) commit(r *reader) LSN {
+	r.uint8("flags")
+	lsn := LSN(r.uint64("commit LSN"))
+	end := LSN(r.uint64("end LSN"))
+	r.uint64("commit time")
+	r.end()
+	switch {
+	case !d.open:
+		r.fail("no transaction is open")
+	case lsn != d.lsn:
+		r.fail("the commit LSN %s is not the one that BEGIN announced, %s", lsn, d.lsn)
+	case end <= lsn:
+		r.fail("the end LSN %s is not past the commit LSN %s", end, lsn)
+	}
+	d.open = false
+	return end
+}
+
+// target reads the relation OID of a change. It returns nil with an error, and nil without one for a relation that is
+// not the audit table.
+func (d *Decoder) target(r *reader) *relation {
+	oid := r.uint32("relation OID")
+	if r.err != nil {
+		return nil
+	}
+	if !d.open {
+		r.fail("no transaction is open")
+		return nil
+	}
+	rel := d.relations[oid]
+	if rel == nil {
+		r.fail("no RELATION message came for OID %d", oid)
+		return nil
+	}
+	r.relation = rel.name
+	if !rel.audit {
+		return nil
+	}
+	return rel
+}
+
+func (d *Decoder) insert(r *reader, batch *Batch) {
+	rel := d.target(r)
+	if rel == nil {
+		return
+	}
+	if tag := r.uint8("tuple kind"); tag != 'N' {
+		r.fail("tuple kind %q where a new tuple belongs", tag)
+		return
+	}
+	d.row = r.tuple(rel, d.row)
+	r.end()
+	d.emit(r, batch, rel, change{op: OpInsert, row: d.row})
+}
+
+func (d *Decoder) update(r *reader, batch *Batch) {
+	rel := d.target(r)
+	if rel == nil {
+		return
+	}
+	c := change{op: OpUpdate}
+	tag := r.uint8("tuple kind")
+	if tag == 'K' || tag == 'O' {
+		d.old = r.tuple(rel, d.old)
+		c.old, c.oldIsKey = d.old, tag == 'K'
+		tag = r.uint8("tuple kind")
+	}
+	if tag != 'N' {
+		r.fail("tuple kind %q where a new tuple belongs", tag)
+		return
+	}
+	d.row = r.tuple(rel, d.row)
+	c.row = d.row
+	r.end()
+	d.emit(r, batch, rel, c)
+}
+
+func (d *Decoder) delete(r *reader, batch *Batch) {
+	rel := d.target(r)
+	if rel == nil {
+		return
+	}
+	tag := r.uint8("tuple kind")
+	if tag != 'K' && tag != 'O' {
+		r.fail("tuple kind %q where an old tuple belongs", tag)
+		return
+	}
+	d.row = r.tuple(rel, d.row)
+	r.end()
+	d.emit(r, batch, rel, change{op: OpDelete, row: d.row, rowIsKey: tag == 'K'})
+}
+
+func (d *Decoder) truncate(r *reader, batch *Batch) {
+	n := int(r.uint32("number of relations"))
+	r.uint8("options")
+	const oidSize = 4
+	if r.err == nil && n != (len(r.data)-r.off)/oidSize {
+		r.fail("%d relations do not fit the %d bytes left", n, len(r.data)-r.off)
+	}
+	for range n {
+		rel := d.target(r)
+		if r.err != nil {
+			return
+		}
+		if rel != nil {
+			d.emit(r, batch, rel, change{op: OpTruncate})
+		}
+	}
+	r.end()
+}
+
+// change is one change of the audit table, as far as the protocol tells it.
+type change struct {
+	op       Op
+	row      []value // nil for a TRUNCATE
+	rowIsKey bool    // only the replica identity's columns of row were sent; the others are not null but unknown
+	old      []value // nil where it was not sent
+	oldIsKey bool
+}
+
+// emit renders one event into batch.
+func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
+	if r.err != nil {
+		return
+	}
+	if len(d.between) == 0 {
+		d.startLines()
+	}
+	const fixed = 512 // names, keys and punctuation around the values, roughly
+	line := append(batch.tail(len(r.data)+fixed), `{"id":"`...)
+	line = d.appendID(line, rel, c.row)
+	e := Event{
+		Position:     Position{LSN: d.lsn, Seq: d.seq},
+		Table:        rel.name,
+		commitMicros: d.commitMicros,
+		idEnd:        int32(len(line)),
+		xid:          d.xid,
+		op:           c.op,
+		audited:      OpOther,
+	}
+	if c.op != OpInsert {
+		e.kind = KindTamper
+	}
+	if i := rel.eventType; i >= 0 && c.row != nil {
+		e.audited = parseOp(c.row[i].text)
+	}
+	line = append(line, rel.head[c.op]...)
+	line = append(line, d.between...)
+	line = strconv.AppendUint(line, d.seq, 10)
+	line = append(line, d.after...)
+	e.rowStart = int32(len(line))
+	line = appendRow(r, line, rel, c.row, c.rowIsKey)
+	e.rowEnd = len(line)
+	if c.old != nil {
+		line = appendRow(r, append(line, `,"old":`...), rel, c.old, c.oldIsKey)
+	}
+	if line = appendUnchanged(line, rel, c.row); c.op == OpInsert && len(line) > e.rowEnd {
+		r.fail("a column of an inserted row was not sent")
+	}
+	if r.err != nil {
+		return
+	}
+	e.line = append(line, "}\n"...)
+	batch.add(e)
+	d.seq++
+}
+
+// startLines works out what all lines of the open transaction share.
+func (d *Decoder) startLines() {
+	d.between = append(d.lsn.Append(d.between), `","seq":`...)
+	d.after = strconv.AppendUint(append(d.after[:0], `,"xid":`...), uint64(d.xid), 10)
+	d.after = append(d.after, `,"commit_time":"`...)
+	d.after = time.UnixMicro(d.commitMicros).UTC().AppendFormat(d.after, "2006-01-02T15:04:05.000000Z")
+	d.after = append(d.after, `","row":`...)
+}
+
+// appendID appends the primary key's texts, joined by commas, and the first 8 bytes of the row's digest; without a
+// primary key, the digest and the position.
+func (d *Decoder) appendID(line []byte, rel *relation, row []value) []byte {
+	keyed := rel.hasPK && row != nil
+	if keyed {
+		for i := range rel.columns {
+			if rel.columns[i].key {
+				line = append(appendEscaped(line, row[i].text), ',')
+			}
+		}
+		line[len(line)-1] = '-' // in place of the last comma
+	}
+	const digestBytes = 8
+	line = hex.AppendEncode(line, d.digest.of(rel, row)[:digestBytes])
+	if !keyed {
+		line = append(append(line, '-'), Position{LSN: d.lsn, Seq: d.seq}.String()...)
+	}
+	return line
+}
+
+// appendRow appends row as a JSON object of the columns that were sent, in the table's order.
+func appendRow(r *reader, line []byte, rel *relation, row []value, isKey bool) []byte {
+	if row == nil {
+		return append(line, "null"...)
+	}
+	line = append(line, '{')
+	first := true
+	for i := range rel.columns {
+		c := &rel.columns[i]
+		if row[i].status == valueUnchanged || isKey && !c.identity {
+			continue
+		}
+		if !first {
+			line = append(line, ',')
+		}
+		first = false
+		line = append(line, c.jsonKey...)
+		if row[i].status == valueNull {
+			line = append(line, "null"...)
+			continue
+		}
+		var ok bool
+		if line, ok = appendJSON(line, row[i].text, c.format); !ok {
+			r.fail("the value of column %s is not valid for its type", c.name)
+			return line
+		}
+	}
+	return append(line, '}')
+}
+
+// appendUnchanged appends the names of the columns that were not sent, if there are any.
+func appendUnchanged(line []byte, rel *relation, row []value) []byte {
+	sep := `,"unchanged":[`
+	for i := range row {
+		if row[i].status == valueUnchanged {
+			line = appendString(append(line, sep...), rel.columns[i].name)
+			sep = ","
+		}
+	}
+	if sep == "," {
+		line = append(line, ']')
+	}
+	return line
+}
+
+// parseOp reads what the trigger wrote of TG_OP.
+func parseOp(text []byte) Op {
+	const longest = len("TRUNCATE")
+	if len(text) > longest {
+		return OpOther
+	}
+	var lower [longest]byte
+	for i, c := range text {
+		lower[i] = c | 0x20
+	}
+	switch string(lower[:len(text)]) {
+	case "insert":
+		return OpInsert
+	case "update":
+		return OpUpdate
+	case "delete":
+		return OpDelete
+	case "truncate":
+		return OpTruncate
+	}
+	return OpOther
+}

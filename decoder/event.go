@@ -1,0 +1,121 @@
+package decoder
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says what an event tells about the audit table.
+type Kind uint8
+
+const (
+	// KindAudit is a row that a trigger added to the audit table.
+	KindAudit Kind = iota
+	// KindTamper is a change to rows that were already in the audit table: evidence was altered.
+	KindTamper
+)
+
+// String is the word used in the native format: "audit" or "tamper".
+func (k Kind) String() string {
+	if k == KindTamper {
+		return "tamper"
+	}
+	return "audit"
+}
+
+// Op is an SQL operation.
+type Op uint8
+
+// The operations, on the audit table itself (Event.Op) or on the table being audited (Event.Audited).
+const (
+	OpInsert Op = iota
+	OpUpdate
+	OpDelete
+	OpTruncate
+	// OpOther is anything else that a row's event_type may say.
+	OpOther
+	// NumOps is how many operations there are: the size of an array with one element each.
+	NumOps
+)
+
+// String is the word used in the native format and as a metric label: "insert", "update", "delete", "truncate", "other".
+func (o Op) String() string {
+	switch o {
+	case OpInsert:
+		return "insert"
+	case OpUpdate:
+		return "update"
+	case OpDelete:
+		return "delete"
+	case OpTruncate:
+		return "truncate"
+	}
+	return "other"
+}
+
+// Event is one audit event, rendered once, while it is decoded, into one line of the native format:
+//
+//	{"id":"42-9c1185a5c5e9fc54","kind":"audit","op":"insert","source":"shop","table":"public.custom_audit_log",
+//	 "lsn":"0/16B3748","seq":0,"xid":742,"commit_time":"2026-11-23T08:30:00.123456Z","row":{…}}
+//
+// (on one line, in this order of keys). A tamper event may have two more keys after row: "old", the row before the change
+// where PostgreSQL sent it, and "unchanged", the names of columns that PostgreSQL did not send because an UPDATE left
+// their out-of-line values alone.
+//
+// An Event refers to memory of the Batch it was decoded into and is valid until that batch is reset.
+type Event struct {
+	Position
+	// Table is the qualified name of the relation that was changed, "public.custom_audit_log".
+	Table string
+
+	line         []byte // with its newline
+	commitMicros int64  // since the Unix epoch
+	rowEnd       int
+	rowStart     int32
+	idEnd        int32 // the id's text is line[idStart:idEnd]
+	xid          uint32
+	kind         Kind
+	op, audited  Op
+}
+
+// idStart is where the id's text begins in every line.
+const idStart = len(`{"id":"`)
+
+// Line is the event in the native format, with a newline at its end. The bytes belong to the batch: read only.
+func (e *Event) Line() []byte { return e.line }
+
+// JSON is the event in the native format, without a newline. The bytes belong to the batch: read only.
+func (e *Event) JSON() []byte { return e.line[:len(e.line)-1] }
+
+// Row is the value of the native format's "row": a JSON object, or null for a TRUNCATE. Read only, as Line is.
+func (e *Event) Row() []byte { return e.line[e.rowStart:e.rowEnd] }
+
+// ID is the event's stable key: the same row has the same ID on a replay, on another slot and after a failover.
+func (e *Event) ID() string {
+	text := e.line[idStart:e.idEnd]
+	for _, c := range text {
+		if c == '\\' {
+			var s string
+			// The bytes were escaped by this package; quoted again they are a JSON string, which cannot fail to parse.
+			_ = json.Unmarshal(e.line[idStart-1:e.idEnd+1], &s)
+			return s
+		}
+	}
+	return string(text)
+}
+
+// Kind says whether a row was added, as it should be, or tampered with.
+func (e *Event) Kind() Kind { return e.kind }
+
+// Op is the operation on the audit table: OpInsert for KindAudit.
+func (e *Event) Op() Op { return e.op }
+
+// Audited is the operation on the table being audited, as the row's event_type column says (in any case of letters);
+// OpOther where there is no such column or it says something else.
+func (e *Event) Audited() Op { return e.audited }
+
+// XID is the transaction's id, without its epoch.
+func (e *Event) XID() uint32 { return e.xid }
+
+// CommitTime is when the transaction committed, by the server's clock, in microseconds and UTC.
+func (e *Event) CommitTime() time.Time { return time.UnixMicro(e.commitMicros).UTC() }

@@ -1,0 +1,156 @@
+package decoder
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"unicode/utf8"
+)
+
+// format is how a column's text becomes JSON.
+type format uint8
+
+const (
+	formatString      format = iota // quoted and escaped: everything that has no other format
+	formatNumber                    // as it is, quoted where it is no JSON number (NaN, Infinity)
+	formatBool                      // t or f
+	formatJSON                      // as it is
+	formatTimestamp                 // quoted, with T between date and time
+	formatTimestamptz               // the same, and +00 becomes +00:00
+)
+
+// formats by the OIDs of built-in types, which never change (pg_type.dat).
+var formatByOID = map[uint32]format{
+	16: formatBool,
+	20: formatNumber, 21: formatNumber, 23: formatNumber, // int8, int2, int4
+	700: formatNumber, 701: formatNumber, 1700: formatNumber, // float4, float8, numeric
+	114: formatJSON, 3802: formatJSON,
+	1114: formatTimestamp, 1184: formatTimestamptz,
+}
+
+// formatByName serves domains: their TYPE message names the base type, by name and not by OID.
+var formatByName = map[string]format{
+	"bool": formatBool,
+	"int8": formatNumber, "int2": formatNumber, "int4": formatNumber,
+	"float4": formatNumber, "float8": formatNumber, "numeric": formatNumber,
+	"json": formatJSON, "jsonb": formatJSON,
+	"timestamp": formatTimestamp, "timestamptz": formatTimestamptz,
+}
+
+// column is one column of a relation, with all that is the same for each of its rows worked out.
+type column struct {
+	name      []byte
+	jsonKey   []byte // "name":
+	digestKey []byte // the name after its length
+	format    format
+	identity  bool // part of the replica identity
+	key       bool // part of the primary key
+}
+
+// relation is what a RELATION message said, until the next one for the same OID.
+type relation struct {
+	name    string // qualified
+	columns []column
+	byName  []int // indexes of columns in the order of their names, for the digest
+	// eventType is the index of the column event_type, or -1.
+	eventType int
+	// audit says whether this is the audit table or one of its partitions.
+	audit bool
+	hasPK bool
+	// head is the constant part of a line: `","kind":…,"op":…,"source":…,"table":…,"lsn":"` for each operation.
+	head [NumOps][]byte
+}
+
+// relation reads a RELATION message. It comes before the first change of a relation in a session and again after every
+// ALTER of it.
+func (d *Decoder) relation(r *reader) {
+	oid := r.uint32("relation OID")
+	schema := string(r.cstring("schema name"))
+	table := string(r.cstring("relation name"))
+	if schema == "" {
+		schema = "pg_catalog" // which the protocol abbreviates to nothing
+	}
+	identity := r.uint8("replica identity")
+	n := int(r.uint16("number of columns"))
+	const leastColumn = 10 // a column takes ten bytes at least: no message makes us allocate for more than it can hold
+	if r.err == nil && n > (len(r.data)-r.off)/leastColumn {
+		r.fail("%d columns do not fit in the %d bytes left", n, len(r.data)-r.off)
+	}
+	if !utf8.ValidString(schema) || !utf8.ValidString(table) {
+		r.fail("the relation's name is not UTF-8")
+	}
+	if r.err != nil {
+		return
+	}
+	rel := &relation{
+		name:      schema + "." + table,
+		columns:   make([]column, n),
+		byName:    make([]int, n),
+		eventType: -1,
+		audit:     schema == d.cfg.Schema && table == d.cfg.Table || oid == d.cfg.RelationOID && oid != 0,
+	}
+	r.relation = rel.name
+	for i := range rel.columns {
+		flags := r.uint8("column flags")
+		name := slices.Clone(r.cstring("column name"))
+		typeOID := r.uint32("column type")
+		r.uint32("column type modifier")
+		if !utf8.Valid(name) {
+			r.fail("the name of column %d is not UTF-8", i+1)
+		}
+		if r.err != nil {
+			return
+		}
+		f, ok := formatByOID[typeOID]
+		if !ok {
+			f = d.types[typeOID]
+		}
+		c := column{name: name, format: f, identity: flags&1 != 0}
+		c.jsonKey = append(appendString(nil, name), ':')
+		c.digestKey = append(binary.BigEndian.AppendUint32(nil, uint32(len(name))), name...)
+		// With any other identity the flags name what is sent of an old row, not the primary key.
+		c.key = identity == 'd' && c.identity
+		if d.cfg.Key != nil {
+			c.key = slices.Contains(d.cfg.Key, string(name))
+		}
+		rel.hasPK = rel.hasPK || c.key
+		if string(name) == "event_type" {
+			rel.eventType = i
+		}
+		rel.columns[i], rel.byName[i] = c, i
+	}
+	r.end()
+	slices.SortFunc(rel.byName, func(a, b int) int {
+		return cmp.Compare(string(rel.columns[a].name), string(rel.columns[b].name))
+	})
+	for op := OpInsert; op <= OpTruncate; op++ {
+		kind := KindTamper
+		if op == OpInsert {
+			kind = KindAudit
+		}
+		head := append([]byte(`","kind":"`), kind.String()...)
+		head = append(append(head, `","op":"`...), op.String()...)
+		head = appendString(append(head, `","source":`...), []byte(d.cfg.Source))
+		head = appendString(append(head, `,"table":`...), []byte(rel.name))
+		rel.head[op] = append(head, `,"lsn":"`...)
+	}
+	if r.err == nil {
+		d.relations[oid] = rel
+	}
+}
+
+// typ reads a TYPE message. It comes before the RELATION that uses the type and, for a domain, carries the domain's OID
+// with the name of its base type.
+func (d *Decoder) typ(r *reader) {
+	oid := r.uint32("type OID")
+	schema := r.cstring("schema name")
+	name := r.cstring("type name")
+	r.end()
+	if r.err != nil {
+		return
+	}
+	delete(d.types, oid)
+	if f, ok := formatByName[string(name)]; ok && len(schema) == 0 {
+		d.types[oid] = f
+	}
+}
