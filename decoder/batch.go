@@ -58,8 +58,13 @@ func (b *Batch) tail(need int) []byte {
 func (b *Batch) add(e Event) {
 	if b.used < len(b.chunks) {
 		chunk := b.chunks[b.used]
-		if free := chunk[len(chunk):chunkSize]; len(e.line) <= len(free) && &free[0] == &e.line[0] {
-			b.chunks[b.used] = chunk[:len(chunk)+len(e.line)]
+		switch free := chunk[len(chunk):chunkSize]; {
+		case len(e.line) <= len(free):
+			if &free[0] == &e.line[0] {
+				b.chunks[b.used] = chunk[:len(chunk)+len(e.line)]
+			}
+		case len(e.line) <= chunkSize:
+			b.used++ // or each line after this one may outgrow what is left here, and be copied too
 		}
 	}
 	b.size += len(e.line) + eventSize

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,8 +17,8 @@ type Config struct {
 	Schema, Table string
 	// RelationOID is the audit table's OID, by which it is known even after a rename. Defaults to 0: by name only.
 	RelationOID uint32
-	// Key names the columns of the audit table's primary key. Defaults to the replica identity where that is DEFAULT,
-	// which is the primary key then.
+	// Key names the columns of the audit table's primary key for where the stream itself does not: under a replica
+	// identity other than DEFAULT, and for a deferrable key. Defaults to none: ids are made of digest and position there.
 	Key []string
 }
 
@@ -63,7 +64,9 @@ type Decoder struct {
 
 // New returns a Decoder at the start of a session.
 func New(cfg Config) *Decoder {
-	d := &Decoder{cfg: cfg}
+	// A TRUNCATE is told by its nil row; a table without columns has an empty one.
+	cfg.Source = strings.ToValidUTF8(cfg.Source, "\uFFFD") // every line is UTF-8
+	d := &Decoder{cfg: cfg, row: []value{}, old: []value{}}
 	d.Reset()
 	return d
 }
@@ -78,12 +81,16 @@ func (d *Decoder) Reset() {
 // InTransaction says whether a BEGIN was decoded and its COMMIT was not.
 func (d *Decoder) InTransaction() bool { return d.open }
 
+// Next is the position that the open transaction's next event will have.
+func (d *Decoder) Next() Position { return Position{LSN: d.lsn, Seq: d.seq} }
+
 var messageNames = map[byte]string{
 	'B': "BEGIN", 'O': "ORIGIN", 'R': "RELATION", 'Y': "TYPE", 'I': "INSERT", 'U': "UPDATE", 'D': "DELETE",
 	'T': "TRUNCATE", 'C': "COMMIT", 'M': "MESSAGE",
 }
 
-// Decode decodes one message, the payload of one XLogData, and appends its events to batch. The message is not retained.
+// Decode decodes one message, the payload of one XLogData, and appends its events to batch, or only counts them if batch
+// is nil (they were delivered before). The message is not retained.
 // An error is an *Error; the batch then holds what it held before, and the Decoder is good for nothing but a Reset.
 func (d *Decoder) Decode(message []byte, batch *Batch) (Result, error) {
 	if len(message) == 0 {
@@ -124,6 +131,10 @@ func (d *Decoder) Decode(message []byte, batch *Batch) (Result, error) {
 		r.off = 0
 		r.fail("message type %q is unknown to protocol version 1", kind)
 	}
+	// The values refer to the message, which may be large and is the caller's.
+	clear(d.row)
+	clear(d.old)
+	d.row, d.old = d.row[:0], d.old[:0]
 	if r.err != nil {
 		r.err.Message = messageNames[kind]
 		if r.err.Message == "" {
@@ -179,6 +190,7 @@ func (d *Decoder) target(r *reader) *relation {
 		return nil
 	}
 	rel := d.relations[oid]
+	r.relation = ""
 	if rel == nil {
 		r.fail("no RELATION message came for OID %d", oid)
 		return nil
@@ -195,11 +207,11 @@ func (d *Decoder) insert(r *reader, batch *Batch) {
 	if rel == nil {
 		return
 	}
-	if tag := r.uint8("tuple kind"); tag != 'N' {
+	if tag := r.uint8("tuple kind"); tag != tupleNew {
 		r.fail("tuple kind %q where a new tuple belongs", tag)
 		return
 	}
-	d.row = r.tuple(rel, d.row)
+	d.row = r.tuple(rel, tupleNew, d.row)
 	r.end()
 	d.emit(r, batch, rel, change{op: OpInsert, row: d.row})
 }
@@ -211,16 +223,16 @@ func (d *Decoder) update(r *reader, batch *Batch) {
 	}
 	c := change{op: OpUpdate}
 	tag := r.uint8("tuple kind")
-	if tag == 'K' || tag == 'O' {
-		d.old = r.tuple(rel, d.old)
-		c.old, c.oldIsKey = d.old, tag == 'K'
+	if tag == tupleKey || tag == tupleOld {
+		d.old = r.tuple(rel, tag, d.old)
+		c.old = d.old
 		tag = r.uint8("tuple kind")
 	}
-	if tag != 'N' {
+	if tag != tupleNew {
 		r.fail("tuple kind %q where a new tuple belongs", tag)
 		return
 	}
-	d.row = r.tuple(rel, d.row)
+	d.row = r.tuple(rel, tag, d.row)
 	c.row = d.row
 	r.end()
 	d.emit(r, batch, rel, c)
@@ -232,41 +244,43 @@ func (d *Decoder) delete(r *reader, batch *Batch) {
 		return
 	}
 	tag := r.uint8("tuple kind")
-	if tag != 'K' && tag != 'O' {
+	if tag != tupleKey && tag != tupleOld {
 		r.fail("tuple kind %q where an old tuple belongs", tag)
 		return
 	}
-	d.row = r.tuple(rel, d.row)
+	d.row = r.tuple(rel, tag, d.row)
 	r.end()
-	d.emit(r, batch, rel, change{op: OpDelete, row: d.row, rowIsKey: tag == 'K'})
+	d.emit(r, batch, rel, change{op: OpDelete, row: d.row})
 }
 
 func (d *Decoder) truncate(r *reader, batch *Batch) {
 	n := int(r.uint32("number of relations"))
 	r.uint8("options")
 	const oidSize = 4
-	if r.err == nil && n != (len(r.data)-r.off)/oidSize {
-		r.fail("%d relations do not fit the %d bytes left", n, len(r.data)-r.off)
+	if left := len(r.data) - r.off; r.err == nil && (left%oidSize != 0 || n != left/oidSize) {
+		r.fail("%d relations do not fit the %d bytes left", n, left)
 	}
+	// All are looked up before the first event is made: a message with an error leaves the batch as it was.
+	var audit []*relation
 	for range n {
 		rel := d.target(r)
 		if r.err != nil {
 			return
 		}
 		if rel != nil {
-			d.emit(r, batch, rel, change{op: OpTruncate})
+			audit = append(audit, rel)
 		}
 	}
-	r.end()
+	for _, rel := range audit {
+		d.emit(r, batch, rel, change{op: OpTruncate})
+	}
 }
 
 // change is one change of the audit table, as far as the protocol tells it.
 type change struct {
-	op       Op
-	row      []value // nil for a TRUNCATE
-	rowIsKey bool    // only the replica identity's columns of row were sent; the others are not null but unknown
-	old      []value // nil where it was not sent
-	oldIsKey bool
+	op  Op
+	row []value // nil for a TRUNCATE
+	old []value // nil where it was not sent
 }
 
 // emit renders one event into batch.
@@ -274,12 +288,20 @@ func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
 	if r.err != nil {
 		return
 	}
+	if batch == nil {
+		d.seq++
+		return
+	}
 	if len(d.between) == 0 {
 		d.startLines()
 	}
-	const fixed = 512 // names, keys and punctuation around the values, roughly
-	line := append(batch.tail(len(r.data)+fixed), `{"id":"`...)
-	line = d.appendID(line, rel, c.row)
+	const fixed = 256 // a digest, an LSN, three numbers, a time and what stands around them
+	need := len(r.data) + len(rel.head[c.op]) + rel.names + fixed
+	if c.old != nil {
+		need += rel.names
+	}
+	line := append(batch.tail(need), `{"id":"`...)
+	line = d.appendID(line, rel, c)
 	e := Event{
 		Position:     Position{LSN: d.lsn, Seq: d.seq},
 		Table:        rel.name,
@@ -300,10 +322,10 @@ func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
 	line = strconv.AppendUint(line, d.seq, 10)
 	line = append(line, d.after...)
 	e.rowStart = int32(len(line))
-	line = appendRow(r, line, rel, c.row, c.rowIsKey)
+	line = appendRow(r, line, rel, c.row)
 	e.rowEnd = len(line)
 	if c.old != nil {
-		line = appendRow(r, append(line, `,"old":`...), rel, c.old, c.oldIsKey)
+		line = appendRow(r, append(line, `,"old":`...), rel, c.old)
 	}
 	if line = appendUnchanged(line, rel, c.row); c.op == OpInsert && len(line) > e.rowEnd {
 		r.fail("a column of an inserted row was not sent")
@@ -327,26 +349,34 @@ func (d *Decoder) startLines() {
 
 // appendID appends the primary key's texts, joined by commas, and the first 8 bytes of the row's digest; without a
 // primary key, the digest and the position.
-func (d *Decoder) appendID(line []byte, rel *relation, row []value) []byte {
-	keyed := rel.hasPK && row != nil
-	if keyed {
-		for i := range rel.columns {
-			if rel.columns[i].key {
-				line = append(appendEscaped(line, row[i].text), ',')
-			}
+func (d *Decoder) appendID(line []byte, rel *relation, c change) []byte {
+	start := len(line)
+	keyed := false
+	for i := range c.row {
+		if !rel.columns[i].key {
+			continue
 		}
+		if keyed = c.row[i].status == valueText; !keyed {
+			line = line[:start] // a part of a key would look like a key
+			break
+		}
+		line = append(appendEscaped(line, c.row[i].text), ',')
+	}
+	if keyed {
 		line[len(line)-1] = '-' // in place of the last comma
 	}
 	const digestBytes = 8
-	line = hex.AppendEncode(line, d.digest.of(rel, row)[:digestBytes])
+	line = hex.AppendEncode(line, d.digest.of(rel, c.row)[:digestBytes])
 	if !keyed {
-		line = append(append(line, '-'), Position{LSN: d.lsn, Seq: d.seq}.String()...)
+		line = append(line, '-')
+		line = append(d.lsn.Append(line), '/')
+		line = strconv.AppendUint(line, d.seq, 10)
 	}
 	return line
 }
 
-// appendRow appends row as a JSON object of the columns that were sent, in the table's order.
-func appendRow(r *reader, line []byte, rel *relation, row []value, isKey bool) []byte {
+// appendRow appends row as a JSON object of the columns that are known, in the table's order.
+func appendRow(r *reader, line []byte, rel *relation, row []value) []byte {
 	if row == nil {
 		return append(line, "null"...)
 	}
@@ -354,7 +384,7 @@ func appendRow(r *reader, line []byte, rel *relation, row []value, isKey bool) [
 	first := true
 	for i := range rel.columns {
 		c := &rel.columns[i]
-		if row[i].status == valueUnchanged || isKey && !c.identity {
+		if row[i].status != valueText && row[i].status != valueNull {
 			continue
 		}
 		if !first {
@@ -368,7 +398,8 @@ func appendRow(r *reader, line []byte, rel *relation, row []value, isKey bool) [
 		}
 		var ok bool
 		if line, ok = appendJSON(line, row[i].text, c.format); !ok {
-			r.fail("the value of column %s is not valid for its type", c.name)
+			r.off = row[i].off
+			r.fail("the value of column %q is not valid for its type", c.name)
 			return line
 		}
 	}

@@ -56,7 +56,8 @@ type relation struct {
 	eventType int
 	// audit says whether this is the audit table or one of its partitions.
 	audit bool
-	hasPK bool
+	// names is what the column names add to a line, in bytes.
+	names int
 	// head is the constant part of a line: `","kind":…,"op":…,"source":…,"table":…,"lsn":"` for each operation.
 	head [NumOps][]byte
 }
@@ -108,18 +109,14 @@ func (d *Decoder) relation(r *reader) {
 		c := column{name: name, format: f, identity: flags&1 != 0}
 		c.jsonKey = append(appendString(nil, name), ':')
 		c.digestKey = append(binary.BigEndian.AppendUint32(nil, uint32(len(name))), name...)
-		// With any other identity the flags name what is sent of an old row, not the primary key.
-		c.key = identity == 'd' && c.identity
-		if d.cfg.Key != nil {
-			c.key = slices.Contains(d.cfg.Key, string(name))
-		}
-		rel.hasPK = rel.hasPK || c.key
+		rel.names += len(c.jsonKey) + len(",null")
 		if string(name) == "event_type" {
 			rel.eventType = i
 		}
 		rel.columns[i], rel.byName[i] = c, i
 	}
 	r.end()
+	rel.setKey(identity, d.cfg.Key)
 	slices.SortFunc(rel.byName, func(a, b int) int {
 		return cmp.Compare(string(rel.columns[a].name), string(rel.columns[b].name))
 	})
@@ -136,6 +133,20 @@ func (d *Decoder) relation(r *reader) {
 	}
 	if r.err == nil {
 		d.relations[oid] = rel
+	}
+}
+
+// setKey marks the columns of the primary key. The flags name them under REPLICA IDENTITY DEFAULT, and are as old as the
+// change itself: a backlog may have been written before a key column got the name that it has in configured. With any
+// other identity they name what is sent of an old row, and for a deferrable key nothing.
+func (rel *relation) setKey(identity byte, configured []string) {
+	flagged := identity == 'd' && slices.ContainsFunc(rel.columns, func(c column) bool { return c.identity })
+	for i := range rel.columns {
+		c := &rel.columns[i]
+		c.key = c.identity
+		if !flagged {
+			c.key = slices.Contains(configured, string(c.name))
+		}
 	}
 }
 

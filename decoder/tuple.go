@@ -13,32 +13,45 @@ const (
 	valueText      = 't'
 )
 
-// value is one column's value: its status and, where that is valueText, the output function's text.
+// The kinds of tuple, in the letters of the protocol.
+const (
+	tupleNew = 'N'
+	tupleKey = 'K' // an old row's replica identity
+	tupleOld = 'O' // an old row, under REPLICA IDENTITY FULL
+)
+
+// value is one column's value: its status and, where that is valueText, the output function's text. The zero value is a
+// column that is not known, as those outside a tupleKey's replica identity: they are sent as nulls, and are not.
 type value struct {
 	status byte
 	text   []byte
+	off    int // where in the message the text begins
 }
 
 // tuple reads a TupleData for rel into dst and returns it. The values refer to the message.
-func (r *reader) tuple(rel *relation, dst []value) []value {
+func (r *reader) tuple(rel *relation, kind byte, dst []value) []value {
 	dst = dst[:0]
 	if n := int(r.uint16("number of columns")); r.err == nil && n != len(rel.columns) {
 		r.fail("the tuple has %d columns, the relation has %d", n, len(rel.columns))
 	}
-	for range rel.columns {
+	for i := range rel.columns {
 		v := value{status: r.uint8("column status")}
 		switch v.status {
 		case valueNull, valueUnchanged:
 		case valueText:
 			v.text = r.sized("column value")
+			v.off = r.off - len(v.text)
 		default:
 			if r.err == nil {
 				r.off--
-				r.fail("column %d has the unknown status %q", len(dst)+1, v.status)
+				r.fail("column %d has the unknown status %q", i+1, v.status)
 			}
 		}
 		if r.err != nil {
 			return dst
+		}
+		if kind == tupleKey && !rel.columns[i].identity {
+			v = value{}
 		}
 		dst = append(dst, v)
 	}
