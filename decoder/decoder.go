@@ -347,8 +347,9 @@ func (d *Decoder) startLines() {
 	d.after = append(d.after, `","row":`...)
 }
 
-// appendID appends the primary key's texts, joined by commas, and the first 8 bytes of the row's digest; without a
-// primary key, the digest and the position.
+// appendID appends the primary key's texts, joined by commas, and the first 8 bytes of the row's digest. The position
+// follows where that would not tell the event from all others: without a primary key, and for tampering. A DELETE may
+// carry the very row that its INSERT did, and a sink that keeps one event for each id would keep it from being noticed.
 func (d *Decoder) appendID(line []byte, rel *relation, c change) []byte {
 	start := len(line)
 	keyed := false
@@ -367,7 +368,7 @@ func (d *Decoder) appendID(line []byte, rel *relation, c change) []byte {
 	}
 	const digestBytes = 8
 	line = hex.AppendEncode(line, d.digest.of(rel, c.row)[:digestBytes])
-	if !keyed {
+	if !keyed || c.op != OpInsert {
 		line = append(line, '-')
 		line = append(d.lsn.Append(line), '/')
 		line = strconv.AppendUint(line, d.seq, 10)

@@ -90,7 +90,9 @@ func (e *Event) JSON() []byte { return e.line[:len(e.line)-1] }
 // Row is the value of the native format's "row": a JSON object, or null for a TRUNCATE. Read only, as Line is.
 func (e *Event) Row() []byte { return e.line[e.rowStart:e.rowEnd] }
 
-// ID is the event's stable key: the same row has the same ID on a replay, on another slot and after a failover.
+// ID is the event's stable key: the same event has the same ID on a replay, on another slot and after a failover. That of
+// an audit row with a primary key follows from the row alone, "42-9c1185a5c5e9fc54", and can be worked out from the table;
+// any other ends in the event's position, "42-9c1185a5c5e9fc54-0/16B3748/0".
 func (e *Event) ID() string {
 	text := e.line[idStart:e.idEnd]
 	for _, c := range text {
