@@ -1,0 +1,31 @@
+// Package durable replaces small files so that a crash of the process or of the machine leaves the old content or the new,
+// never a part and never neither.
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// WriteFile replaces the file at path: written beside it under the name path.tmp, flushed, renamed, and the directory
+// flushed. When it returns nil the new content survives a crash.
+func WriteFile(path string, content []byte, mode fs.FileMode) error {
+	temp := path + ".tmp"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}

@@ -1,0 +1,120 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"pgwitness/decoder"
+	"pgwitness/internal/failpoint"
+	"pgwitness/internal/replication"
+	"pgwitness/internal/retry"
+)
+
+// confirmer confirms positions, each after the checkpoint that holds it is durable. It has a goroutine of its own so that
+// neither the loop nor the connection waits for the checkpoint's disk; what became durable meanwhile is confirmed at once.
+type confirmer struct {
+	stream     *replication.Stream
+	checkpoint Checkpoint
+	every      time.Duration
+	log        *slog.Logger
+
+	upTo  atomic.Uint64 // the position that may be confirmed; raised by the loop
+	wake  chan struct{} // a token: upTo was raised
+	begun chan replication.Mark
+	done  chan struct{} // closed by finish: confirm what is left and end
+	ended chan struct{} // closed by run when it ends
+}
+
+func newConfirmer(cfg Config) *confirmer {
+	return &confirmer{
+		stream: cfg.Stream, checkpoint: cfg.Checkpoint, every: cfg.ConfirmEvery, log: cfg.Logger,
+		wake: make(chan struct{}, 1), begun: make(chan replication.Mark, 1),
+		done: make(chan struct{}), ended: make(chan struct{}),
+	}
+}
+
+// begin gives it the mark of the stream's first connection, which is saved even before anything is confirmed: from then on
+// the slot has been used, and must not vanish. It is called at most once.
+func (c *confirmer) begin(mark replication.Mark) { c.begun <- mark }
+
+// durable says that every sink has everything before end. Only the loop calls it.
+func (c *confirmer) durable(end decoder.LSN) {
+	c.upTo.Store(uint64(end))
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// finish has the last position confirmed and waits for that, or until ctx is done.
+func (c *confirmer) finish(ctx context.Context) {
+	close(c.done)
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+	}
+}
+
+// run confirms until finish or until ctx is done.
+func (c *confirmer) run(ctx context.Context) {
+	defer close(c.ended)
+	var mark replication.Mark
+	select {
+	case mark = <-c.begun:
+	case <-c.done:
+		return
+	case <-ctx.Done():
+		return
+	}
+	if !c.save(ctx, mark) {
+		return
+	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for last := false; !last; {
+		select {
+		case <-c.wake:
+		case <-c.done:
+			last = true
+		case <-ctx.Done():
+			return
+		}
+		if end := decoder.LSN(c.upTo.Load()); end > mark.Confirmed {
+			mark.Confirmed = end
+			if !c.save(ctx, mark) {
+				return
+			}
+			failpoint.Hit("confirm.after-checkpoint")
+			c.stream.Confirm(end)
+		}
+		pause.Reset(c.every)
+		select {
+		case <-pause.C:
+		case <-c.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// save saves mark, however long that takes. It says whether it did.
+func (c *confirmer) save(ctx context.Context, mark replication.Mark) bool {
+	backoff := retry.New()
+	for failed := false; ; failed = true {
+		err := c.checkpoint.Save(mark)
+		if err == nil {
+			if failed {
+				c.log.Info("the checkpoint can be written again")
+			}
+			return true
+		}
+		if !failed {
+			c.log.Error("the checkpoint cannot be written: nothing is confirmed and nothing lost; trying again until it can",
+				"error", err)
+		}
+		if backoff.Wait(ctx) != nil {
+			return false
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pgwitness/internal/failpoint"
+	"pgwitness/internal/replication"
+	"pgwitness/sink"
+)
+
+// Pipeline is one run.
+type Pipeline struct {
+	cfg       Config
+	workers   []*worker
+	confirmer *confirmer
+}
+
+// New returns a Pipeline that has not begun.
+func New(cfg Config) *Pipeline {
+	cfg.setDefaults()
+	p := &Pipeline{cfg: cfg}
+	for _, d := range cfg.Destinations {
+		p.workers = append(p.workers, newWorker(d, cfg.Observer, cfg.Logger))
+	}
+	p.confirmer = newConfirmer(cfg)
+	return p
+}
+
+// Sinks is the state of each sink, in the order of the configuration. It may be called at any time by any goroutine.
+func (p *Pipeline) Sinks() []SinkState {
+	states := make([]SinkState, len(p.workers))
+	for i, w := range p.workers {
+		states[i] = w.current()
+	}
+	return states
+}
+
+// hangLimit is how long after the grace period a sink may take to notice that its context is done.
+const hangLimit = 2 * time.Second
+
+// Run streams until ctx is done, the stream's EndPos is reached, or something ends it that needs a person. When ctx is
+// done it finishes the batch in hand within the grace period, confirms it, and returns nil.
+func (p *Pipeline) Run(ctx context.Context) error {
+	// Three lives: taking is the taking of batches, writing the writing of the one in hand, and streaming the connection,
+	// which outlasts the last confirmation. Once ending is done, writing has the grace period left.
+	writing, stopWriting := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopWriting(nil)
+	streaming, stopStreaming := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopStreaming(nil)
+	taking, stopTaking := context.WithCancelCause(ctx)
+	defer stopTaking(nil)
+	ending, end := context.WithCancel(taking)
+	defer end()
+
+	var group errgroup.Group
+	group.Go(func() error {
+		defer end() // a stream that failed leaves what it received; that is still delivered
+		return p.cfg.Stream.Run(streaming)
+	})
+	if p.cfg.Monitor != nil {
+		group.Go(func() error {
+			err := p.cfg.Monitor.Run(streaming)
+			if err != nil {
+				stopTaking(err)
+			}
+			return err
+		})
+	}
+	group.Go(func() error { p.confirmer.run(writing); return nil })
+	for _, w := range p.workers {
+		group.Go(w.run)
+	}
+	group.Go(func() error {
+		err := p.loop(taking, writing)
+		for _, w := range p.workers {
+			close(w.jobs)
+		}
+		p.confirmer.finish(writing)
+		stopStreaming(errDone)
+		stopWriting(errDone)
+		return err
+	})
+	group.Go(func() error {
+		p.limit(ending, writing, stopWriting)
+		return nil
+	})
+	return p.join(ctx, &group, writing)
+}
+
+var (
+	errDone  = errors.New("the run has ended")
+	errGrace = errors.New("the grace period is over")
+)
+
+// limit ends writing when the grace period after ending is over.
+func (p *Pipeline) limit(ending, writing context.Context, stopWriting context.CancelCauseFunc) {
+	select {
+	case <-ending.Done():
+	case <-writing.Done():
+		return
+	}
+	timer := time.NewTimer(p.cfg.Grace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		p.cfg.Logger.Warn("the grace period is over; what was not confirmed comes again at the next start")
+		stopWriting(errGrace)
+	case <-writing.Done():
+	}
+}
+
+// join waits for every goroutine; but once the grace period is over, not for a sink that hangs in a system call, which
+// nothing can end.
+func (p *Pipeline) join(ctx context.Context, group *errgroup.Group, writing context.Context) error {
+	joined := make(chan error, 1)
+	go func() { joined <- group.Wait() }()
+	select {
+	case err := <-joined:
+		return p.outcome(ctx, err)
+	case <-writing.Done():
+	}
+	if !errors.Is(context.Cause(writing), errGrace) {
+		return p.outcome(ctx, <-joined)
+	}
+	timer := time.NewTimer(hangLimit)
+	defer timer.Stop()
+	select {
+	case err := <-joined:
+		return p.outcome(ctx, err)
+	case <-timer.C:
+		return errors.New("a sink hangs and cannot be stopped: given up; what it has not confirmed comes again")
+	}
+}
+
+// outcome is nil for a run that ended because it was asked to.
+func (p *Pipeline) outcome(ctx context.Context, err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, errGrace) || errors.Is(err, errDone)) {
+		return nil
+	}
+	return err
+}
+
+// loop takes batches and has them written until taking is done.
+func (p *Pipeline) loop(taking, writing context.Context) error {
+	mark, err := p.cfg.Stream.Origin(taking)
+	if err != nil {
+		return p.ended(taking, err)
+	}
+	p.confirmer.begin(mark)
+	origin := sink.Origin{SystemID: mark.SystemID, Timeline: mark.Timeline, Database: mark.Database, Slot: mark.Slot}
+	if err := p.all(taking, func(w *worker) job { return job{open: &origin} }); err != nil {
+		return p.ended(taking, err)
+	}
+	for taking.Err() == nil {
+		batch, err := p.cfg.Stream.Next(taking)
+		if err != nil {
+			return p.ended(taking, err)
+		}
+		if err := p.deliver(writing, batch); err != nil {
+			return err
+		}
+	}
+	return context.Cause(taking)
+}
+
+// ended prefers the reason why the stream ended to the fact that it did.
+func (p *Pipeline) ended(taking context.Context, err error) error {
+	if taking.Err() != nil {
+		return context.Cause(taking)
+	}
+	return err
+}
+
+// deliver writes batch to every sink and notes what may be confirmed then.
+func (p *Pipeline) deliver(writing context.Context, batch *replication.Batch) error {
+	if len(batch.Events) > 0 {
+		failpoint.Hit("pipeline.before-write")
+		if err := p.all(writing, func(*worker) job { return job{events: batch.Events} }); err != nil {
+			return err
+		}
+		failpoint.Hit("pipeline.after-write")
+	}
+	p.cfg.Observer.Durable(batch.Events, batch.End)
+	if batch.End != 0 {
+		p.confirmer.durable(batch.End)
+	}
+	return nil
+}
+
+// all gives every worker its job and waits until all have done it. The batch is the workers' until then, so it waits for
+// each of them even if one has failed.
+func (p *Pipeline) all(ctx context.Context, make func(*worker) job) error {
+	for _, w := range p.workers {
+		j := make(w)
+		j.ctx = ctx
+		w.jobs <- j
+	}
+	var errs []error
+	for _, w := range p.workers {
+		if err := <-w.done; err != nil {
+			errs = append(errs, fmt.Errorf("sink %s: %w", w.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,210 @@
+package replication
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgwitness/decoder"
+)
+
+// target is what the catalog is asked about.
+type target struct{ slot, publication, schema, table string }
+
+func (s *Stream) target() target {
+	return target{slot: s.cfg.Slot, publication: s.cfg.Publication, schema: s.cfg.Schema, table: s.cfg.Table}
+}
+
+func (t target) tableName() string { return t.schema + "." + t.table }
+
+// catalog is what the server says about itself and the target. A nil part does not exist.
+type catalog struct {
+	Version       int                 `json:"version"`
+	WALLevel      string              `json:"wal_level"`
+	Standby       bool                `json:"standby"`
+	Database      string              `json:"database"`
+	SenderTimeout time.Duration       `json:"sender_timeout"` // comes in milliseconds
+	WALPosition   *decoder.LSN        `json:"wal_position"`   // nil on a standby
+	Table         *catalogTable       `json:"table"`
+	Publication   *catalogPublication `json:"publication"`
+	Slot          *catalogSlot        `json:"slot"`
+}
+
+type catalogTable struct {
+	OID         uint32   `json:"oid"`
+	Kind        string   `json:"kind"`
+	Persistence string   `json:"persistence"`
+	Children    bool     `json:"children"`
+	Key         []string `json:"key"`
+}
+
+type catalogPublication struct {
+	OID     uint32 `json:"oid"`
+	Insert  bool   `json:"insert"`
+	ViaRoot bool   `json:"viaroot"`
+	// Published says whether the audit table itself, not only its partitions, is in it.
+	Published bool `json:"published"`
+	// Member is the table's own entry, nil where it is published by FOR ALL TABLES or with its schema.
+	Member *struct {
+		OID     uint32          `json:"oid,string"`
+		Filter  json.RawMessage `json:"prqual"`
+		Columns json.RawMessage `json:"prattrs"`
+	} `json:"member"`
+}
+
+// identity changes when the publication, or the table's entry in it, is made again.
+func (p *catalogPublication) identity() string {
+	if p.Member == nil {
+		return formatOID(p.OID)
+	}
+	return formatOID(p.OID) + "/" + formatOID(p.Member.OID)
+}
+
+type catalogSlot struct {
+	Plugin         string      `json:"plugin"`
+	Type           string      `json:"slot_type"`
+	Database       string      `json:"database"`
+	Temporary      bool        `json:"temporary"`
+	Active         bool        `json:"active"`
+	RestartLSN     decoder.LSN `json:"restart_lsn"`
+	ConfirmedFlush decoder.LSN `json:"confirmed_flush_lsn"`
+	WALStatus      string      `json:"wal_status"`
+	SafeWALSize    *int64      `json:"safe_wal_size"`
+	TwoPhase       bool        `json:"two_phase"`
+	Invalidation   string      `json:"invalidation_reason"` // PostgreSQL 17 and later
+}
+
+// catalogQuery gives one row of one column. to_jsonb of whole rows is what makes it the same for versions that have a
+// column and those that do not. Its arguments are literals: quoted table name, slot, publication, schema, table.
+const catalogQuery = `SELECT json_build_object(
+ 'version', current_setting('server_version_num')::int,
+ 'wal_level', current_setting('wal_level'),
+ 'standby', pg_is_in_recovery(),
+ 'database', current_database(),
+ 'sender_timeout', (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'),
+ 'wal_position', CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END,
+ 'table', (SELECT json_build_object('oid', c.oid::bigint, 'kind', c.relkind, 'persistence', c.relpersistence,
+    'children', EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
+    'key', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_index i
+      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+      WHERE i.indrelid = c.oid AND i.indisprimary))
+    FROM pg_class c WHERE c.oid = to_regclass(%[1]s)),
+ 'slot', (SELECT to_jsonb(s) FROM pg_replication_slots s WHERE s.slot_name = %[2]s),
+ 'publication', (SELECT json_build_object('oid', p.oid::bigint, 'insert', p.pubinsert, 'viaroot', p.pubviaroot,
+    'published', EXISTS (SELECT FROM pg_publication_tables t
+      WHERE t.pubname = p.pubname AND t.schemaname = %[4]s AND t.tablename = %[5]s),
+    'member', (SELECT to_jsonb(r) || jsonb_build_object('oid', r.oid::text) FROM pg_publication_rel r
+      WHERE r.prpubid = p.oid AND r.prrelid = to_regclass(%[1]s)))
+    FROM pg_publication p WHERE p.pubname = %[3]s))`
+
+// readCatalog asks for all of it in one query, by the simple protocol.
+func readCatalog(ctx context.Context, conn *pgconn.PgConn, t target) (*catalog, error) {
+	text, err := queryText(ctx, conn, fmt.Sprintf(catalogQuery, quoteLiteral(quoteIdent(t.schema)+"."+quoteIdent(t.table)),
+		quoteLiteral(t.slot), quoteLiteral(t.publication), quoteLiteral(t.schema), quoteLiteral(t.table)))
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog: %w", err)
+	}
+	cat := new(catalog)
+	if err := json.Unmarshal([]byte(text), cat); err != nil {
+		return nil, fmt.Errorf("reading the catalog: %w", err)
+	}
+	cat.SenderTimeout *= time.Millisecond
+	return cat, nil
+}
+
+// oldestVersion is the first major release that is supported.
+const oldestVersion = 14
+
+// vanished says whether a part is missing that must have been there once.
+func (c *catalog) vanished() bool {
+	return c.Slot == nil || c.Publication == nil || c.Table == nil || !c.Publication.Published
+}
+
+// check says what is wrong with the set-up, in the order in which a person would mend it.
+func (c *catalog) check(t target) error {
+	const apply = ": run `pgwitness init --apply` as an administrator"
+	major := c.Version / 10_000
+	switch {
+	case major < oldestVersion:
+		return failf(ErrSetup, "the server is PostgreSQL %d; pgwitness needs %d or later", major, oldestVersion)
+	case c.Standby:
+		return failf(ErrSetup, "the server is a standby; connect to the primary, or name all hosts in source.dsn")
+	case c.WALLevel != "logical":
+		return failf(ErrSetup, "wal_level is %s; set wal_level = logical in postgresql.conf and restart the server", c.WALLevel)
+	case c.Table == nil:
+		return failf(ErrSetup, "table %s does not exist in database %s; name the audit table in source.table", t.tableName(), c.Database)
+	}
+	if err := c.checkTable(t); err != nil {
+		return err
+	}
+	if err := c.checkPublication(t, apply); err != nil {
+		return err
+	}
+	return c.checkSlot(t, apply)
+}
+
+func (c *catalog) checkTable(t target) error {
+	const ordinary, partitioned = "r", "p"
+	switch {
+	case c.Table.Kind != ordinary && c.Table.Kind != partitioned:
+		return failf(ErrSetup, "%s is not a table; name the audit table in source.table", t.tableName())
+	case c.Table.Persistence != "p":
+		return failf(ErrSetup, "%s is unlogged or temporary, so its rows never reach the WAL: ALTER TABLE %s SET LOGGED",
+			t.tableName(), t.tableName())
+	case c.Table.Kind == ordinary && c.Table.Children:
+		return failf(ErrSetup, "%s has children by inheritance, whose rows are not its own in the stream; use declarative "+
+			"partitioning", t.tableName())
+	}
+	return nil
+}
+
+func (c *catalog) checkPublication(t target, apply string) error {
+	p := c.Publication
+	switch {
+	case p == nil:
+		return failf(ErrSetup, "publication %s does not exist in database %s%s", t.publication, c.Database, apply)
+	case c.Table.Kind == "p" && !p.ViaRoot:
+		return failf(ErrSetup, "publication %s names the partitions of %s instead of the table: ALTER PUBLICATION %s SET "+
+			"(publish_via_partition_root = true)", t.publication, t.tableName(), t.publication)
+	case !p.Published:
+		return failf(ErrSetup, "publication %s does not contain %s: ALTER PUBLICATION %s ADD TABLE %s",
+			t.publication, t.tableName(), t.publication, t.tableName())
+	case !p.Insert:
+		return failf(ErrSetup, "publication %s does not publish inserts: ALTER PUBLICATION %s SET (publish = 'insert, truncate')",
+			t.publication, t.publication)
+	case p.Member != nil && (isSet(p.Member.Filter) || isSet(p.Member.Columns)):
+		return failf(ErrSetup, "publication %s leaves out rows or columns of %s: take the WHERE clause and the column list away",
+			t.publication, t.tableName())
+	}
+	return nil
+}
+
+func (c *catalog) checkSlot(t target, apply string) error {
+	s := c.Slot
+	switch {
+	case s == nil:
+		return failf(ErrSetup, "replication slot %s does not exist%s", t.slot, apply)
+	case s.Type != "logical" || s.Plugin != "pgoutput":
+		return failf(ErrSetup, "slot %s is a %s slot with plugin %q; pgwitness needs a logical one with pgoutput: choose "+
+			"another name in source.slot", t.slot, s.Type, s.Plugin)
+	case s.Database != c.Database:
+		return failf(ErrSetup, "slot %s belongs to database %s, and source.dsn names %s", t.slot, s.Database, c.Database)
+	case s.Temporary || s.TwoPhase:
+		return failf(ErrSetup, "slot %s is temporary or two-phase; pgwitness needs one that is neither%s", t.slot, apply)
+	case s.WALStatus == "lost" || s.Invalidation != "":
+		why := s.Invalidation
+		if why == "" {
+			why = "max_slot_wal_keep_size was exceeded"
+		}
+		return failf(ErrEvidence, "slot %s was invalidated (%s): rows after %s were not delivered and cannot be any more from "+
+			"the WAL; drop the slot, run `pgwitness init --apply`, and take what is missing from the table",
+			t.slot, why, s.ConfirmedFlush)
+	}
+	return nil
+}
+
+// isSet says whether a column of the catalog is there and not null.
+func isSet(column json.RawMessage) bool { return len(column) > 0 && string(column) != "null" }

@@ -1,0 +1,109 @@
+package replication
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgwitness/decoder"
+)
+
+// Config says what to follow and how.
+type Config struct {
+	// ConnConfig returns the connection's configuration. It is called at each dial, so that rotated credentials are
+	// used as soon as they are there.
+	ConnConfig func() (*pgconn.Config, error)
+	// Slot and Publication are the names of what `pgwitness init` made.
+	Slot, Publication string
+	// Schema and Table name the audit table.
+	Schema, Table string
+	// Source is the "source" of every event. Defaults to the database's name.
+	Source string
+	// Previous is the mark that an earlier run left, nil if there was none. It is what gives away a slot that was
+	// dropped, re-created or advanced by somebody else.
+	Previous *Mark
+	// EndPos ends the stream at this position, inclusive. Defaults to 0: never.
+	EndPos decoder.LSN
+	// BufferBytes bounds the memory of events that were received and are not yet durable; one half is being filled
+	// while the other is being written. A row larger than its half is let through alone. Defaults to 16 MiB.
+	BufferBytes int
+	// StatusInterval is the longest time between two standby status updates. Defaults to 10 s, and is never more than a
+	// third of the server's wal_sender_timeout.
+	StatusInterval time.Duration
+	// ReceiveTimeout is how long the server may stay silent, though it was asked for a keepalive, before the link counts
+	// as dead. Defaults to 60 s.
+	ReceiveTimeout time.Duration
+	// Observer is told what happens. Defaults to nobody.
+	Observer Observer
+	// Logger gets one line for each change of state. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Observer is told what a Stream does, by its goroutine. Its methods must not block.
+type Observer interface {
+	// Streaming says that the stream began (true) or ended (false) on a connection.
+	Streaming(bool)
+	// Reconnect says that a connection could not be made or was lost, and why, in one of a small set of words.
+	Reconnect(reason string)
+	// Received says up to which position the server has sent.
+	Received(decoder.LSN)
+	// Flushed says which flush position the server was told.
+	Flushed(decoder.LSN)
+	// DecodeError says that a message could not be decoded.
+	DecodeError()
+}
+
+func (c *Config) setDefaults() {
+	if c.BufferBytes <= 0 {
+		c.BufferBytes = 16 << 20
+	}
+	if c.StatusInterval <= 0 {
+		c.StatusInterval = 10 * time.Second
+	}
+	if c.ReceiveTimeout <= 0 {
+		c.ReceiveTimeout = 60 * time.Second
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Streaming(bool)       {}
+func (nobody) Reconnect(string)     {}
+func (nobody) Received(decoder.LSN) {}
+func (nobody) Flushed(decoder.LSN)  {}
+func (nobody) DecodeError()         {}
+
+// Origin identifies what a stream follows. LSNs of different origins do not compare.
+type Origin struct {
+	SystemID string `json:"system_id"`
+	Timeline int32  `json:"timeline"`
+	Database string `json:"database"`
+	Slot     string `json:"slot"`
+	// Publication identifies the publication and the audit table's membership in it, so that one that was dropped and
+	// made again, between which rows passed unseen, can be told.
+	Publication string `json:"publication"`
+}
+
+// Mark is what must be remembered between runs: whose position it is, and up to where the slot was confirmed.
+type Mark struct {
+	Origin
+	Confirmed decoder.LSN `json:"confirmed_lsn"`
+}
+
+// closeTimeout bounds the goodbye on a connection that may be dead.
+const closeTimeout = 2 * time.Second
+
+// connectTimeout bounds dialling, authentication and the checks.
+const connectTimeout = 30 * time.Second
+
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, connectTimeout)
+}

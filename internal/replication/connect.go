@@ -1,0 +1,214 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgwitness/decoder"
+)
+
+// pinned are the settings that change the text of a value, or how names are read. With them a row has one text, whatever
+// ALTER ROLE, ALTER DATABASE or postgresql.conf say; its digest depends on that.
+var pinned = map[string]string{
+	"TimeZone":                    "UTC",
+	"DateStyle":                   "ISO",
+	"IntervalStyle":               "postgres",
+	"extra_float_digits":          "3",
+	"bytea_output":                "hex",
+	"lc_monetary":                 "C",
+	"client_encoding":             "UTF8",
+	"search_path":                 "pg_catalog",
+	"standard_conforming_strings": "on",
+}
+
+// PinnedSettings are the run-time parameters under which PostgreSQL gives each value the one text that events and their
+// digests are made of. Whoever compares with the table sets the same.
+func PinnedSettings() map[string]string { return maps.Clone(pinned) }
+
+// dial connects for replication or for queries. A host that is a standby is passed over if the DSN names others.
+func dial(ctx context.Context, configure func() (*pgconn.Config, error), replication bool) (*pgconn.PgConn, *link, error) {
+	cfg, err := configure()
+	if err != nil {
+		return nil, nil, failf(ErrConfig, "%w", err)
+	}
+	maps.Copy(cfg.RuntimeParams, pinned)
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "pgwitness"
+	}
+	if replication {
+		cfg.RuntimeParams["replication"] = "database"
+	}
+	if len(cfg.Fallbacks) > 0 {
+		cfg.ValidateConnect = refuseStandby
+	} else {
+		cfg.ValidateConnect = nil // libpq's own check needs the extended protocol, which a walsender does not speak
+	}
+	var last *link // hosts are tried one after another: the last one dialled is the one connected to
+	dialFunc := cfg.DialFunc
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialFunc(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			// A peer that vanished without a word is found within half a minute; the kernel's defaults take hours.
+			err = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
+			if err != nil {
+				return nil, errors.Join(err, conn.Close())
+			}
+		}
+		last = newLink(conn)
+		return last, nil
+	}
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, last, nil
+}
+
+func refuseStandby(ctx context.Context, conn *pgconn.PgConn) error {
+	standby, err := queryText(ctx, conn, "SELECT pg_catalog.pg_is_in_recovery()")
+	if err == nil && standby == "t" {
+		return errors.New("the host is a standby")
+	}
+	return err
+}
+
+// queryText runs a query by the simple protocol, the only one a walsender speaks, and returns the first row's first column.
+func queryText(ctx context.Context, conn *pgconn.PgConn, sql string) (string, error) {
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	if len(results) == 0 || len(results[0].Rows) == 0 || len(results[0].Rows[0]) == 0 {
+		return "", errors.New("the server gave no row")
+	}
+	return string(results[0].Rows[0][0]), nil
+}
+
+// connect dials, checks that the slot is the one that was followed before and that it can be followed, and starts
+// replication.
+func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	conn, link, err := dial(ctx, s.cfg.ConnConfig, true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = conn.Close(ctx) // err is what went wrong
+		}
+	}()
+	system, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
+	}
+	cat, err := readCatalog(ctx, conn, s.target())
+	if err != nil {
+		return nil, err
+	}
+	if err := cat.check(s.target()); err != nil {
+		if s.used() && cat.vanished() {
+			return nil, failf(ErrEvidence, "%w; it was there before: rows after %s may have been lost", err, s.lastConfirmed())
+		}
+		return nil, err
+	}
+	origin := Origin{
+		SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot,
+		Publication: cat.Publication.identity(),
+	}
+	position := decoder.LSN(system.XLogPos)
+	if err := s.continues(origin, cat.Slot.ConfirmedFlush, position); err != nil {
+		return nil, err
+	}
+	start := max(cat.Slot.ConfirmedFlush, s.Confirmed())
+	if err := pglogrepl.StartReplication(ctx, conn, `"`+s.cfg.Slot+`"`, pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{
+		Mode:       pglogrepl.LogicalReplication,
+		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(s.cfg.Publication))},
+	}); err != nil {
+		return nil, err
+	}
+	s.Confirm(start) // the slot's own position: nothing before it can be sent any more
+	s.stoppingSince.Store(0)
+	s.originOnce.Do(func() {
+		s.mark = Mark{Origin: origin, Confirmed: start}
+		close(s.originSet)
+	})
+	source := s.cfg.Source
+	if source == "" {
+		source = cat.Database
+	}
+	link.streaming = true
+	return &session{
+		stream: s, conn: conn, link: link,
+		decoder: decoder.New(decoder.Config{
+			Source: source, Schema: s.cfg.Schema, Table: s.cfg.Table, RelationOID: cat.Table.OID, Key: cat.Table.Key,
+		}),
+		statusEvery: s.statusEvery(cat.SenderTimeout),
+		received:    start,
+		flushed:     start,
+	}, nil
+}
+
+// statusEvery is often enough for the server, and for an answer to come before patience ends.
+func (s *Stream) statusEvery(senderTimeout time.Duration) time.Duration {
+	every := min(s.cfg.StatusInterval, s.cfg.ReceiveTimeout/3)
+	if senderTimeout > 0 { // 0 turns it off
+		every = min(every, senderTimeout/3)
+	}
+	return every
+}
+
+// continues checks that the slot goes on where it was left: same cluster, timeline, slot and publication, and nobody has
+// moved its position.
+func (s *Stream) continues(now Origin, slot, server decoder.LSN) error {
+	was := Mark{Origin: now}
+	switch {
+	case s.connected:
+		was.Origin = s.mark.Origin
+	case s.cfg.Previous != nil:
+		was.Origin = s.cfg.Previous.Origin
+	default:
+		return nil
+	}
+	was.Confirmed = s.Confirmed()
+	accept := "; if that is known and accepted, move the checkpoint in state_dir away and start again"
+	switch {
+	case was.SystemID != now.SystemID:
+		return failf(ErrEvidence, "the server is another cluster (system identifier %s) than the one followed until %s (%s)%s",
+			now.SystemID, was.Confirmed, was.SystemID, accept)
+	case was.Timeline != now.Timeline:
+		return failf(ErrEvidence, "the server is on timeline %d, and was followed on timeline %d until %s: after a promotion "+
+			"or a restore, rows may be missing%s", now.Timeline, was.Timeline, was.Confirmed, accept)
+	case was.Database != now.Database || was.Slot != now.Slot:
+		return failf(ErrEvidence, "the checkpoint in state_dir belongs to slot %s of database %s, not to slot %s of %s: give "+
+			"each its own state_dir", was.Slot, was.Database, now.Slot, now.Database)
+	case was.Confirmed > server:
+		return failf(ErrEvidence, "the server's WAL ends at %s, before %s up to where it was followed: it was restored to an "+
+			"earlier state%s", server, was.Confirmed, accept)
+	case slot > was.Confirmed:
+		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: it was re-created, or "+
+			"somebody else consumed it; rows between the two were not delivered%s", now.Slot, slot, was.Confirmed, accept)
+	case was.Publication != now.Publication:
+		return failf(ErrEvidence, "publication %s, or the table's membership in it, was re-created since %s: rows written in "+
+			"between were not sent%s", s.cfg.Publication, was.Confirmed, accept)
+	}
+	return nil
+}
+
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func quoteIdent(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+func formatOID(oid uint32) string { return strconv.FormatUint(uint64(oid), 10) }

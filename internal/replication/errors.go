@@ -1,0 +1,172 @@
+package replication
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgwitness/decoder"
+)
+
+// These classes end the stream. Every other error is one that may heal, and the stream connects again.
+var (
+	// ErrConfig is a DSN, a credential or a TLS setting that cannot work (exit code 2).
+	ErrConfig = errors.New("configuration")
+	// ErrSetup is a database that is not set up for pgwitness (exit code 3).
+	ErrSetup = errors.New("set-up")
+	// ErrEvidence is evidence that was lost, or may have been (exit code 4).
+	ErrEvidence = errors.New("evidence")
+)
+
+// classed gives an error its class without adding the class's own word to the text.
+type classed struct {
+	class error
+	text  string
+	cause error
+}
+
+func (e *classed) Error() string   { return e.text }
+func (e *classed) Unwrap() []error { return []error{e.class, e.cause} }
+
+// failf makes an error of a class. A %w among the arguments keeps its cause.
+func failf(class error, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &classed{class: class, text: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// Errors by which a session ends that may heal.
+var (
+	errSilent   = errors.New("the server has been silent for too long")
+	errStopping = errors.New("the server is shutting down")
+	errCopyDone = errors.New("the server ended the stream")
+)
+
+// SQLSTATE codes that decide what happens next.
+const (
+	codeInvalidPassword     = "28P01"
+	codeInvalidAuth         = "28000"
+	codeNoDatabase          = "3D000"
+	codeInsufficientRights  = "42501"
+	codeUndefinedObject     = "42704"
+	codeNotInState          = "55000"
+	codeObjectInUse         = "55006"
+	codeUndefinedFile       = "58P01"
+	codeFeatureNotSupported = "0A000"
+	codeAdminShutdown       = "57P01"
+	codeCrashShutdown       = "57P02"
+	codeCannotConnectNow    = "57P03"
+)
+
+// classify gives err its class, if it has none yet. connected says whether this process had a stream before: what worked
+// once and does not now may be a rotation of credentials in progress, and is tried again.
+func (s *Stream) classify(err error) error {
+	var decodeErr *decoder.Error
+	if errors.As(err, &decodeErr) {
+		return failf(ErrEvidence, "slot %s sent what cannot be decoded: %w; nothing at or after it was confirmed: "+
+			"report it with this line, and keep the slot", s.cfg.Slot, err)
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return s.classifyServer(err, pgErr)
+	}
+	if errors.Is(err, ErrConfig) || s.connected {
+		return err
+	}
+	var (
+		hostname  x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		verify    *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &hostname), errors.As(err, &authority), errors.As(err, &invalid), errors.As(err, &verify):
+		return failf(ErrConfig, "%w; check sslmode and sslrootcert of source.dsn", err)
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		return failf(ErrConfig, "%w; the server has no TLS: change sslmode of source.dsn, or enable ssl on the server", err)
+	}
+	return err
+}
+
+func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
+	switch pgErr.Code {
+	case codeInvalidPassword, codeInvalidAuth, codeNoDatabase:
+		if s.connected {
+			return err
+		}
+		return failf(ErrConfig, "%w; check the user, the password, the database of source.dsn, and pg_hba.conf", err)
+	case codeInsufficientRights:
+		return failf(ErrSetup, "%w; the role needs LOGIN REPLICATION, and CONNECT on the database: see `pgwitness init`", err)
+	case codeFeatureNotSupported:
+		return failf(ErrSetup, "%w; connect to a primary server", err)
+	case codeUndefinedObject:
+		if s.used() {
+			return failf(ErrEvidence, "%w; it was there before: rows may have been lost since %s", err, s.lastConfirmed())
+		}
+		return failf(ErrSetup, "%w; the publication must be older than the slot: drop the slot and run `pgwitness init --apply`", err)
+	case codeNotInState, codeUndefinedFile:
+		return failf(ErrEvidence, "slot %s: %w; rows after %s may have been lost", s.cfg.Slot, err, s.lastConfirmed())
+	}
+	return err
+}
+
+// fatal says whether err needs a person.
+func fatal(err error) bool {
+	return errors.Is(err, ErrConfig) || errors.Is(err, ErrSetup) || errors.Is(err, ErrEvidence)
+}
+
+// Reasons are all the words that Observer.Reconnect is called with.
+var Reasons = []string{"shutdown", "starting", "slot_busy", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
+
+// reason is the word for err.
+func reason(err error) string {
+	var (
+		pgErr  *pgconn.PgError
+		dnsErr *net.DNSError
+		netErr net.Error
+	)
+	switch {
+	case errors.Is(err, errStopping), errors.Is(err, errCopyDone):
+		return "shutdown"
+	case errors.Is(err, errSilent):
+		return "silent"
+	case errors.As(err, &pgErr):
+		switch pgErr.Code {
+		case codeAdminShutdown, codeCrashShutdown:
+			return "shutdown"
+		case codeCannotConnectNow:
+			return "starting"
+		case codeObjectInUse:
+			return "slot_busy"
+		case codeInvalidPassword, codeInvalidAuth, codeNoDatabase:
+			return "auth"
+		}
+		return "other"
+	case errors.As(err, &dnsErr):
+		return "dns"
+	case isRefused(err):
+		return "refused"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return "timeout"
+	case isClosed(err):
+		return "closed"
+	}
+	return "other"
+}
+
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED)
+}

@@ -1,0 +1,158 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"pgwitness/internal/retry"
+)
+
+// SlotState is what the catalog says of the slot, all sizes in bytes of WAL.
+type SlotState struct {
+	// Active says whether some consumer is connected to the slot.
+	Active bool `json:"active"`
+	// WALStatus is "reserved", "extended", "unreserved" or "lost".
+	WALStatus string `json:"wal_status"`
+	// RetainedWAL is what the server keeps for the slot; ConfirmedLag how far the flush position is behind.
+	RetainedWAL  int64 `json:"retained_wal_bytes"`
+	ConfirmedLag int64 `json:"confirmed_lag_bytes"`
+	// SafeWAL is how much more can be written before the slot may be lost; nil where max_slot_wal_keep_size is unlimited.
+	SafeWAL *int64 `json:"safe_wal_bytes"`
+	// At is when the catalog was read, by our clock.
+	At time.Time `json:"at"`
+}
+
+// WALStatuses are all values of SlotState.WALStatus.
+var WALStatuses = []string{"reserved", "extended", "unreserved", "lost"}
+
+// Monitor watches the slot and the publication in the catalog, on a connection of its own that may fail without
+// consequence for the stream.
+type Monitor struct {
+	stream  *Stream
+	every   time.Duration
+	observe func(SlotState)
+	log     *slog.Logger
+}
+
+// NewMonitor returns a Monitor for stream's slot that calls observe with what it reads, at each interval (which defaults
+// to 5 s).
+func NewMonitor(stream *Stream, every time.Duration, observe func(SlotState)) *Monitor {
+	if every <= 0 {
+		every = 5 * time.Second
+	}
+	return &Monitor{stream: stream, every: every, observe: observe, log: stream.log}
+}
+
+// Run watches until ctx is done, and then returns nil. It returns an ErrEvidence when rows pass the stream unseen, as they
+// do without an error from PostgreSQL 18 on once the publication has lost the table.
+func (m *Monitor) Run(ctx context.Context) error {
+	// Before the first connection of the stream there is nothing to watch, and what is wrong is the stream's to tell.
+	if _, err := m.stream.Origin(ctx); err != nil {
+		return nil
+	}
+	backoff := retry.New()
+	failing := false
+	for ctx.Err() == nil {
+		err := m.watch(ctx, func() {
+			backoff.Succeeded()
+			if failing {
+				m.log.Info("the slot can be watched again")
+			}
+			failing = false
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if fatal(err) {
+			return err
+		}
+		if !failing {
+			m.log.Warn("the slot cannot be watched: its metrics stand still; the stream does not need them", "error", err)
+			failing = true
+		}
+		if stopping(err) {
+			m.stream.ServerStopping()
+		}
+		if backoff.Wait(ctx) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// stopping says whether err is how a server that shuts down turns a connection away.
+func stopping(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		// A server that starts says 57P03 too; but then there is no stream that could be let go.
+		return pgErr.Code == codeCannotConnectNow
+	}
+	return isRefused(err)
+}
+
+// watch reads the catalog at each interval on one connection, until that fails.
+func (m *Monitor) watch(ctx context.Context, succeeded func()) error {
+	connectCtx, cancel := withTimeout(ctx)
+	defer cancel()
+	conn, _, err := dial(connectCtx, m.stream.cfg.ConnConfig, false)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	for {
+		if err := m.read(ctx, conn); err != nil {
+			return err
+		}
+		succeeded()
+		// Waiting for a notification, of which there is none, is what notices at once that the server ends the connection.
+		idle, cancel := context.WithTimeout(ctx, m.every)
+		err := conn.WaitForNotification(idle)
+		elapsed := idle.Err() != nil
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !elapsed {
+			return err
+		}
+	}
+}
+
+// read reads the catalog once.
+func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	t := m.stream.target()
+	cat, err := readCatalog(ctx, conn, t)
+	if err != nil {
+		return err
+	}
+	if cat.Slot != nil && cat.WALPosition != nil {
+		m.observe(SlotState{
+			Active: cat.Slot.Active, WALStatus: cat.Slot.WALStatus, SafeWAL: cat.Slot.SafeWALSize,
+			RetainedWAL:  int64(*cat.WALPosition - cat.Slot.RestartLSN),
+			ConfirmedLag: max(0, int64(*cat.WALPosition-cat.Slot.ConfirmedFlush)),
+			At:           time.Now(),
+		})
+	}
+	if cat.Standby || cat.Table == nil {
+		return nil // the stream meets that by itself
+	}
+	if err := cat.checkPublication(t, ""); err != nil {
+		return failf(ErrEvidence, "%w; it was there when the stream began: rows may have passed unseen since %s",
+			err, m.stream.lastConfirmed())
+	}
+	if now, was := cat.Publication.identity(), m.stream.mark.Publication; now != was {
+		return failf(ErrEvidence, "publication %s, or the table's membership in it, was re-created while the stream ran: rows "+
+			"written in between were not sent; the last confirmed position is %s", t.publication, m.stream.lastConfirmed())
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package replication
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pgwitness/decoder"
+	"pgwitness/internal/retry"
+)
+
+// Stream follows one slot. Run owns the connection; Next, Confirm, Origin and ServerStopping are for other goroutines.
+type Stream struct {
+	cfg     Config
+	log     *slog.Logger
+	handoff *handoff
+
+	// confirmed is the flush position to tell the server: only Confirm raises it.
+	confirmed atomic.Uint64
+	// stoppingSince is when the server was found to be shutting down, in Unix nanoseconds; 0 if it is not.
+	stoppingSince atomic.Int64
+	// wake is a token: the session should look at the two above. link is the one it may be reading from.
+	wake chan struct{}
+	link atomic.Pointer[link]
+
+	originOnce sync.Once
+	originSet  chan struct{} // closed once mark is set
+	mark       Mark          // the first connection's, written before originSet is closed
+
+	// The rest is owned by Run.
+	connected bool             // this process had a stream before
+	handed    decoder.Position // of the last event in a pending batch: what a new connection sends again up to here is dropped
+	marked    decoder.LSN      // the last position that was let ride in a batch
+	patience  time.Duration    // how long the server may be silent
+	ended     bool             // EndPos was reached: nothing further is received
+}
+
+// NewStream returns a Stream that has not connected yet.
+func NewStream(cfg Config) *Stream {
+	cfg.setDefaults()
+	s := &Stream{
+		cfg: cfg, log: cfg.Logger, handoff: newHandoff(cfg.BufferBytes / 2),
+		wake: make(chan struct{}, 1), originSet: make(chan struct{}), patience: cfg.ReceiveTimeout,
+	}
+	if cfg.Previous != nil {
+		s.confirmed.Store(uint64(cfg.Previous.Confirmed))
+	}
+	return s
+}
+
+// Run connects, streams, and connects again after whatever may heal, until ctx is done or a person is needed. When ctx is
+// done it tells the server the last confirmed position, closes the connection and returns nil. Its error is an ErrConfig,
+// an ErrSetup or an ErrEvidence.
+func (s *Stream) Run(ctx context.Context) error {
+	backoff := retry.New()
+	told := ""
+	for {
+		before := time.Now()
+		streamed, err := s.session(ctx)
+		if ctx.Err() != nil {
+			s.handoff.finish(context.Cause(ctx))
+			return nil
+		}
+		if err = s.classify(err); fatal(err) {
+			s.handoff.finish(err)
+			return err
+		}
+		if streamed && time.Since(before) > retry.Max {
+			backoff.Succeeded()
+		}
+		why := reason(err)
+		s.cfg.Observer.Reconnect(why)
+		if streamed || why != told { // the same failure again and again is one change of state
+			s.log.Warn("no stream; trying again until it works", "reason", why, "error", err)
+			told = why
+		}
+		if streamed {
+			told = ""
+		}
+		if err := backoff.Wait(ctx); err != nil {
+			s.handoff.finish(err)
+			return nil
+		}
+	}
+}
+
+// Next waits for events or a position to confirm, and returns all that piled up. The batch is valid until the following
+// Next. After the last batch it returns io.EOF where EndPos was reached, or why the stream ended; it returns ctx's cause
+// once ctx is done.
+func (s *Stream) Next(ctx context.Context) (*Batch, error) {
+	for {
+		if batch, err := s.handoff.take(); batch != nil || err != nil {
+			return batch, err
+		}
+		select {
+		case <-s.handoff.ready:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Confirm makes end, a Batch's End, the flush position: the server may forget everything before it and will never send it
+// again. Call it only when every event up to there is durable in every sink. It does not wait for the server.
+func (s *Stream) Confirm(end decoder.LSN) {
+	for {
+		old := s.confirmed.Load()
+		if uint64(end) <= old {
+			return
+		}
+		if s.confirmed.CompareAndSwap(old, uint64(end)) {
+			break
+		}
+	}
+	s.interrupt()
+}
+
+// Confirmed is the flush position, as far as it is known here.
+func (s *Stream) Confirmed() decoder.LSN { return decoder.LSN(s.confirmed.Load()) }
+
+// Origin waits for the first connection and returns what it is connected to, with the position the slot had then.
+func (s *Stream) Origin(ctx context.Context) (Mark, error) {
+	select {
+	case <-s.originSet:
+		return s.mark, nil
+	case <-ctx.Done():
+		return Mark{}, context.Cause(ctx)
+	}
+}
+
+// ServerStopping says that the server is shutting down and waits for us. A stream that cannot make progress within a
+// moment then closes its connection, so that the shutdown is not held up by a stuck sink; nothing is lost by that.
+func (s *Stream) ServerStopping() {
+	s.stoppingSince.CompareAndSwap(0, time.Now().UnixNano())
+	s.interrupt()
+}
+
+// interrupt makes the session look around, whether it is reading or waiting for room.
+func (s *Stream) interrupt() {
+	signal(s.wake)
+	if l := s.link.Load(); l != nil {
+		l.interrupt()
+	}
+}
+
+func (s *Stream) used() bool { return s.cfg.Previous != nil || s.connected }
+
+func (s *Stream) lastConfirmed() string {
+	if c := s.Confirmed(); c != 0 {
+		return c.String()
+	}
+	return "the slot's creation"
+}
+
+// session connects and streams until something ends it. streamed says whether it came to streaming.
+func (s *Stream) session(ctx context.Context) (streamed bool, err error) {
+	sess, err := s.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.cfg.Observer.Streaming(true)
+	defer s.cfg.Observer.Streaming(false)
+	s.log.Info("streaming", "slot", s.cfg.Slot, "from", sess.flushed)
+	s.connected = true
+	s.link.Store(sess.link)
+	defer s.link.Store(nil)
+	stop := context.AfterFunc(ctx, s.interrupt)
+	defer stop()
+	err = sess.run(ctx)
+	sess.close()
+	return true, err
+}
+
+// endAt notes that EndPos was reached: Next ends once what is pending has been taken.
+func (s *Stream) endAt() {
+	s.ended = true
+	s.handoff.finish(io.EOF)
+}
