@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"pgwitness/decoder"
+	"pgwitness/internal/checkpoint"
+	"pgwitness/internal/config"
+	"pgwitness/internal/pipeline"
+	"pgwitness/internal/replication"
+	"pgwitness/sink"
+	"pgwitness/sink/file"
+	"pgwitness/sink/stdout"
+)
+
+func newRunCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Follow the audit table and deliver its rows until asked to stop",
+		Long: `Follow the audit table and deliver its rows until asked to stop.
+
+run never creates, changes or drops anything in the database: that is init's work. It
+tries again for ever after whatever may heal, a lost connection or a full disk; it ends
+with a clear error and an exit code where a person is needed.
+
+SIGTERM and SIGINT let it finish the batch in hand, confirm it and leave with 0.`,
+		Example: `  # Into a file, each event once, whatever happens
+  pgwitness run --dsn postgres://pgwitness@db/shop --sink file:/var/lib/pgwitness/audit.jsonl
+
+  # To standard output, for a look; stop where the WAL ends now
+  pgwitness run --dsn service=shop --sink stdout --state-dir /tmp/pgwitness \
+    --endpos "$(psql service=shop -Atc 'SELECT pg_current_wal_lsn()')"`,
+		Args: noArgs,
+	}
+	load := addConfigFlags(cmd, runFlags)
+	var endPos decoder.LSN
+	cmd.Flags().TextVar(&endPos, "endpos", decoder.LSN(0), "leave with 0 once everything up to this `LSN`, inclusive, is confirmed")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		return runPipeline(cmd.Context(), cfg, endPos, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// runPipeline puts the parts together, from the database to the sinks, and runs them.
+func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, out, errOut io.Writer) error {
+	// A reader of standard output that leaves is the stdout sink's to tell, not a reason to die without a word.
+	signal.Ignore(syscall.SIGPIPE)
+	log := newLogger(errOut, cfg.Log)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	store, err := checkpoint.Open(cfg.StateDir, cfg.Source.Slot)
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	previous, err := store.Load()
+	if err != nil {
+		return withCode(exitEvidence, err)
+	}
+	destinations, err := newSinks(cfg.Sinks, out, log)
+	if err != nil {
+		return err
+	}
+	stream := replication.NewStream(replication.Config{
+		ConnConfig:     cfg.Source.ConnConfig,
+		Slot:           cfg.Source.Slot,
+		Publication:    cfg.Source.Publication,
+		Schema:         cfg.Source.Table.Schema,
+		Table:          cfg.Source.Table.Name,
+		Source:         cfg.Source.Name,
+		Previous:       previous,
+		EndPos:         endPos,
+		BufferBytes:    int(cfg.Buffer.MaxBytes),
+		StatusInterval: cfg.Source.StatusInterval,
+		ReceiveTimeout: cfg.Source.ReceiveTimeout,
+		Logger:         log,
+	})
+	p := pipeline.New(pipeline.Config{
+		Stream:       stream,
+		Monitor:      replication.NewMonitor(stream, 0, func(replication.SlotState) {}),
+		Destinations: destinations,
+		Checkpoint:   store,
+		Grace:        cfg.ShutdownGrace,
+		Logger:       log,
+	})
+	return p.Run(ctx)
+}
+
+// newSinks makes the configured sinks; they are opened once the stream is known.
+func newSinks(configured []config.Sink, out io.Writer, log *slog.Logger) ([]pipeline.Destination, error) {
+	destinations := make([]pipeline.Destination, 0, len(configured))
+	for _, c := range configured {
+		s, err := newSink(c, out, log.With("sink", c.Name))
+		if err != nil {
+			return nil, fmt.Errorf("sink %s: %w", c.Name, err)
+		}
+		destinations = append(destinations, pipeline.Destination{Name: c.Name, Sink: s})
+	}
+	return destinations, nil
+}
+
+func newSink(c config.Sink, out io.Writer, log *slog.Logger) (sink.Sink, error) {
+	switch c.Type {
+	case config.SinkStdout:
+		return stdout.New(stdout.Config{Writer: out}), nil
+	case config.SinkFile:
+		return file.New(file.Config{
+			Path: c.File.Path, RotateSize: int64(c.File.RotateSize), RotateEvery: c.File.RotateEvery,
+			Compress: c.File.Compress, Keep: c.File.Keep, Logger: log,
+		})
+	}
+	return nil, withCode(exitUsage, errors.New("unknown type "+c.Type))
+}
