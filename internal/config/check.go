@@ -1,0 +1,133 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+var (
+	slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+	sinkName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,63}$`)
+)
+
+// check finds what is wrong with values that have the right type, and fills in the defaults that depend on others.
+func (m *merge) check(c *Config) {
+	if !slotName.MatchString(c.Source.Slot) {
+		m.reject("source.slot", errors.New("want 1 to 63 of a-z, 0-9 and _, as PostgreSQL demands of a slot's name"))
+	}
+	m.reject("source.publication", checkName(c.Source.Publication))
+	m.reject("source.status_interval", positive(c.Source.StatusInterval))
+	m.reject("source.receive_timeout", positive(c.Source.ReceiveTimeout))
+	m.reject("buffer.max_bytes", positive(c.Buffer.MaxBytes))
+	m.reject("shutdown_grace", positive(c.ShutdownGrace))
+	m.reject("log.format", oneOf(c.Log.Format, LogAuto, LogText, LogJSON))
+	if c.StateDir == "" {
+		m.reject("state_dir", errors.New("want a directory"))
+	}
+	if c.HTTP.Listen == "off" {
+		c.HTTP.Listen = ""
+	}
+	m.reject("http.listen", checkListen(c.HTTP.Listen))
+	m.checkSinks(c.Sinks)
+	m.checkConnection(&c.Source)
+}
+
+func (m *merge) checkSinks(sinks []Sink) {
+	if len(sinks) == 0 && len(m.mistakes) == 0 {
+		m.reject("sinks", errors.New("the list is empty: want at least one, such as [{type: stdout}]"))
+	}
+	names, paths := map[string]string{}, map[string]string{}
+	for i, sink := range sinks {
+		prefix := "sinks." + strconv.Itoa(i)
+		if sinkKeys[sink.Type] == nil {
+			continue // said already
+		}
+		if first := names[sink.Name]; first != "" {
+			m.reject(prefix+".name", fmt.Errorf("%s is called %q too: give each a name of its own", first, sink.Name))
+		} else if !sinkName.MatchString(sink.Name) {
+			m.reject(prefix+".name", errors.New("want 1 to 63 letters, digits and . _ -, for it is a metrics label"))
+		}
+		names[sink.Name] = prefix
+		if sink.Type != SinkFile {
+			continue
+		}
+		file := sink.File
+		if file.Path == "" {
+			m.reject(prefix+".path", errors.New("missing: name the file to write"))
+		} else if path := filepath.Clean(file.Path); paths[path] != "" {
+			m.reject(prefix+".path", fmt.Errorf("%s writes to this file too: give each a file of its own", paths[path]))
+		} else {
+			paths[path] = prefix
+		}
+		if file.RotateEvery < 0 {
+			m.reject(prefix+".rotate_every", errors.New("want a duration of 0 (never) or more"))
+		}
+		if file.Keep < 0 {
+			m.reject(prefix+".keep", errors.New("want 0 (all) or more"))
+		}
+		m.reject(prefix+".compress", oneOf(file.Compress, "none", "gzip", "zstd"))
+	}
+}
+
+// checkConnection parses the connection string once, and names the source after its database.
+func (m *merge) checkConnection(s *Source) {
+	connection, err := s.ConnConfig()
+	if err != nil {
+		key := "source.dsn"
+		var at *credentialError
+		if errors.As(err, &at) {
+			key, err = at.key, at.problem
+		}
+		m.reject(key, err)
+		return
+	}
+	if s.Name == "" {
+		s.Name = connection.Database
+	}
+	if s.Name == "" {
+		s.Name = connection.User // PostgreSQL's own default for the database
+	}
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > maxNameBytes || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return errors.New("want a name of 1 to 63 bytes")
+	}
+	return nil
+}
+
+func checkListen(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return errors.New(`want host:port, :port or "off", such as :9717 or 127.0.0.1:9717`)
+	}
+	return nil
+}
+
+func positive[T time.Duration | Size](v T) error {
+	if v <= 0 {
+		return errors.New("want more than 0")
+	}
+	return nil
+}
+
+func oneOf(value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("want one of %s", strings.Join(allowed, ", "))
+}
