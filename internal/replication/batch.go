@@ -61,7 +61,7 @@ func (h *handoff) decode(d *decoder.Decoder, message []byte, again bool) (decode
 		return d.Decode(message, nil)
 	}
 	result, err := d.Decode(message, &h.pending.Batch)
-	if err == nil && !h.pending.due && h.pending.Size() >= dueBytes {
+	if err == nil && !h.pending.due && h.pending.Size() >= min(dueBytes, h.limit) {
 		h.pending.due = true
 		signal(h.ready)
 	}
@@ -92,6 +92,13 @@ func (h *handoff) finish(err error) {
 		h.end = err
 	}
 	signal(h.ready)
+}
+
+// why is the reason that finish was given.
+func (h *handoff) why() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.end
 }
 
 // take hands out the pending batch and takes back the one before it, or returns why there will be none, or nothing.

@@ -53,8 +53,14 @@ func dial(ctx context.Context, configure func() (*pgconn.Config, error), replica
 		cfg.ValidateConnect = nil // libpq's own check needs the extended protocol, which a walsender does not speak
 	}
 	var last *link // hosts are tried one after another: the last one dialled is the one connected to
+	connected := false
 	dialFunc := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if connected {
+			// pgconn dials again to cancel a query whose context is done. Our queries are short, and a server that does
+			// not answer would hold up the end of the process.
+			return nil, errors.New("no cancel requests")
+		}
 		conn, err := dialFunc(ctx, network, address)
 		if err != nil {
 			return nil, err
@@ -73,7 +79,21 @@ func dial(ctx context.Context, configure func() (*pgconn.Config, error), replica
 	if err != nil {
 		return nil, nil, err
 	}
+	connected = true
 	return conn, last, nil
+}
+
+// hangUp closes conn and waits until that is done, which pgconn leaves to a goroutine after a query that was given up.
+func hangUp(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = conn.Close(ctx) // it is given up either way
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+		_ = conn.Conn().Close()
+		<-conn.CleanupDone()
+	}
 }
 
 func refuseStandby(ctx context.Context, conn *pgconn.PgConn) error {
@@ -107,7 +127,7 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = conn.Close(ctx) // err is what went wrong
+			hangUp(conn)
 		}
 	}()
 	system, err := pglogrepl.IdentifySystem(ctx, conn)

@@ -102,11 +102,7 @@ func (m *Monitor) watch(ctx context.Context, succeeded func()) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer hangUp(conn)
 	for {
 		if err := m.read(ctx, conn); err != nil {
 			return err

@@ -70,6 +70,9 @@ func (s *session) run(ctx context.Context) error {
 				return err
 			}
 			if err := s.handle(message); err != nil {
+				if err = s.stream.classify(err); fatal(err) {
+					return s.settle(ctx, err)
+				}
 				return err
 			}
 			if s.stream.ended || s.stream.handoff.full() || s.link.fills != fills {
@@ -83,6 +86,17 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// settle gives the sinks a moment with what was received before err, so that it is confirmed and does not come again.
+func (s *session) settle(ctx context.Context, err error) error {
+	s.stream.handoff.finish(err)
+	for end := time.Now().Add(stopGrace); s.stream.Confirmed() < s.stream.marked && time.Now().Before(end); {
+		if s.pause(ctx) != nil {
+			break
+		}
+	}
+	return err
 }
 
 // pause waits while nothing may be received, and keeps the server informed meanwhile: a stuck sink is no reason for it
@@ -167,6 +181,13 @@ func (s *session) xlogData(data []byte) error {
 		}
 	case decoder.Commit:
 		s.advance(result.End)
+		switch last := st.cfg.EndPos; {
+		case last == 0 || result.End < last:
+		case result.End > last:
+			st.endAt()
+		default: // a transaction may begin just there; if the server has nothing further, its answer will say so
+			return s.sendStatus(true)
+		}
 	}
 	return nil
 }
@@ -190,6 +211,9 @@ func (s *session) keepalive(data []byte) error {
 	// Inside a transaction the WAL end may lie past the commit of the very transaction whose rows are still to come.
 	if !s.decoder.InTransaction() {
 		s.advance(end)
+		if last := s.stream.cfg.EndPos; last != 0 && end >= last {
+			s.stream.endAt()
+		}
 	}
 	return nil
 }
@@ -206,9 +230,6 @@ func (s *session) advance(end decoder.LSN) {
 	if end > st.marked {
 		st.marked = end
 		st.handoff.mark(end)
-	}
-	if last := st.cfg.EndPos; last != 0 && end >= last {
-		st.endAt()
 	}
 }
 
@@ -248,9 +269,7 @@ func (s *session) sendStatus(ask bool) error {
 // close tells the server the last confirmed position and ends the stream in good order: closing the socket at once, with
 // unread data in it, resets the connection and may discard that last word.
 func (s *session) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	defer func() { _ = s.conn.Close(ctx) }() // the connection is given up either way
+	defer hangUp(s.conn)
 	if s.conn.IsClosed() || s.sendStatus(false) != nil {
 		return
 	}
@@ -258,7 +277,7 @@ func (s *session) close() {
 	if s.conn.Frontend().Flush() != nil {
 		return
 	}
-	for deadline, _ := ctx.Deadline(); ; {
+	for deadline := time.Now().Add(closeTimeout); ; {
 		s.link.deadline = deadline
 		message, err := s.conn.Frontend().Receive()
 		if isTimeout(err) && time.Now().Before(deadline) {

@@ -29,6 +29,7 @@ type Stream struct {
 	originOnce sync.Once
 	originSet  chan struct{} // closed once mark is set
 	mark       Mark          // the first connection's, written before originSet is closed
+	over       chan struct{} // closed when Run returns
 
 	// The rest is owned by Run.
 	connected bool             // this process had a stream before
@@ -43,7 +44,8 @@ func NewStream(cfg Config) *Stream {
 	cfg.setDefaults()
 	s := &Stream{
 		cfg: cfg, log: cfg.Logger, handoff: newHandoff(cfg.BufferBytes / 2),
-		wake: make(chan struct{}, 1), originSet: make(chan struct{}), patience: cfg.ReceiveTimeout,
+		wake: make(chan struct{}, 1), originSet: make(chan struct{}), over: make(chan struct{}),
+		patience: cfg.ReceiveTimeout,
 	}
 	if cfg.Previous != nil {
 		s.confirmed.Store(uint64(cfg.Previous.Confirmed))
@@ -55,6 +57,7 @@ func NewStream(cfg Config) *Stream {
 // done it tells the server the last confirmed position, closes the connection and returns nil. Its error is an ErrConfig,
 // an ErrSetup or an ErrEvidence.
 func (s *Stream) Run(ctx context.Context) error {
+	defer close(s.over)
 	backoff := retry.New()
 	told := ""
 	for {
@@ -121,11 +124,14 @@ func (s *Stream) Confirm(end decoder.LSN) {
 // Confirmed is the flush position, as far as it is known here.
 func (s *Stream) Confirmed() decoder.LSN { return decoder.LSN(s.confirmed.Load()) }
 
-// Origin waits for the first connection and returns what it is connected to, with the position the slot had then.
+// Origin waits for the first connection and returns what it is connected to, with the position the slot had then. It
+// returns why the stream ended if that comes first.
 func (s *Stream) Origin(ctx context.Context) (Mark, error) {
 	select {
 	case <-s.originSet:
 		return s.mark, nil
+	case <-s.over:
+		return Mark{}, s.handoff.why()
 	case <-ctx.Done():
 		return Mark{}, context.Cause(ctx)
 	}

@@ -1,0 +1,130 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"pgwitness/decoder"
+	"pgwitness/sink"
+)
+
+// memSink is a sink in memory that fails and blocks as the test says. One that remembers makes half of the events durable
+// in a Write that fails, and skips them when they come again; it checks that events come in order.
+type memSink struct {
+	tb        testing.TB
+	remembers bool // Open returns the last position, as the file sink's does
+
+	mu      sync.Mutex
+	events  []held // durable
+	holds   map[decoder.Position]bool
+	blocked chan struct{}
+	fail    func(attempt int) error // nil or an error for each Write
+	writes  int
+	again   bool // the last Write failed in its middle: its events come again
+}
+
+type held struct {
+	decoder.Position
+	id string
+}
+
+func newMemSink(tb testing.TB, remembers bool) *memSink {
+	return &memSink{tb: tb, remembers: remembers, holds: make(map[decoder.Position]bool)}
+}
+
+var errSink = errors.New("the sink failed as the script says")
+
+func (m *memSink) Open(context.Context, sink.Origin) (decoder.Position, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.remembers && len(m.events) > 0 {
+		return m.events[len(m.events)-1].Position, nil
+	}
+	return decoder.Position{}, nil
+}
+
+func (m *memSink) Write(ctx context.Context, events []decoder.Event) error {
+	m.mu.Lock()
+	blocked := m.blocked
+	m.mu.Unlock()
+	if blocked != nil {
+		select {
+		case <-blocked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writes++
+	var err error
+	if m.fail != nil {
+		err = m.fail(m.writes)
+	}
+	if err != nil && m.remembers {
+		events = events[:len(events)/2]
+	} else if err != nil {
+		return err
+	}
+	for i := range events {
+		m.keep(held{events[i].Position, events[i].ID()})
+	}
+	m.again = err != nil
+	return err
+}
+
+// keep makes an event durable.
+func (m *memSink) keep(e held) {
+	if n := len(m.events); m.remembers && n > 0 && e.Compare(m.events[n-1].Position) <= 0 {
+		if !m.again {
+			m.tb.Errorf("event %s came after %s", e.Position, m.events[n-1].Position)
+		}
+		return
+	}
+	m.events = append(m.events, e)
+	m.holds[e.Position] = true
+}
+
+func (m *memSink) Close() error { return nil }
+
+// block makes Write wait until the returned function is called.
+func (m *memSink) block() (release func()) {
+	gate := make(chan struct{})
+	m.mu.Lock()
+	m.blocked = gate
+	m.mu.Unlock()
+	return sync.OnceFunc(func() {
+		m.mu.Lock()
+		m.blocked = nil
+		m.mu.Unlock()
+		close(gate)
+	})
+}
+
+// script sets how Write fails.
+func (m *memSink) script(fail func(attempt int) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = fail
+}
+
+// durable is what the sink holds.
+func (m *memSink) durable() []held {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]held(nil), m.events...)
+}
+
+// has says whether the events at all positions are durable, or which is not.
+func (m *memSink) has(positions []decoder.Position) (missing decoder.Position, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range positions {
+		if !m.holds[p] {
+			return p, false
+		}
+	}
+	return decoder.Position{}, true
+}

@@ -1,0 +1,182 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
+
+	"pgwitness/decoder"
+	"pgwitness/internal/pipeline"
+	"pgwitness/internal/replication"
+	"pgwitness/internal/walsendertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a simulated server, sinks and checkpoint, which outlive the runs of the pipeline between them. At each flush
+// position that the server is told it checks the promise: everything before it is durable in every sink, and the
+// checkpoint knows.
+type world struct {
+	t      *testing.T
+	server *walsendertest.Server
+	sinks  []*memSink
+	buffer int
+	endPos decoder.LSN
+
+	mu    sync.Mutex
+	mark  *replication.Mark
+	txs   []walsendertest.Transaction
+	saves func() error // what Save returns; nil for success
+}
+
+// simulate runs body in a world with the given sinks under a clock of its own.
+func simulate(t *testing.T, sinks func(*testing.T) []*memSink, body func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, sinks: sinks(t)}
+		w.server = walsendertest.New(t, w.flushed)
+		body(w)
+	})
+}
+
+func oneSink(t *testing.T) []*memSink { return []*memSink{newMemSink(t, true)} }
+
+// Save implements pipeline.Checkpoint.
+func (w *world) Save(mark replication.Mark) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.saves != nil {
+		if err := w.saves(); err != nil {
+			return err
+		}
+	}
+	w.mark = &mark
+	return nil
+}
+
+func (w *world) flushed(lsn decoder.LSN) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if lsn > walsendertest.Start && (w.mark == nil || w.mark.Confirmed < lsn) {
+		w.t.Errorf("flush position %s was told to the server before the checkpoint held it", lsn)
+	}
+	var before []decoder.Position
+	for _, tx := range w.txs {
+		if tx.Commit < lsn {
+			before = append(before, positions(tx)...)
+		}
+	}
+	for _, s := range w.sinks {
+		if missing, ok := s.has(before); !ok {
+			w.t.Errorf("flush position %s was told to the server while event %s was not durable", lsn, missing)
+		}
+	}
+}
+
+func positions(tx walsendertest.Transaction) []decoder.Position {
+	all := make([]decoder.Position, tx.Rows)
+	for i := range all {
+		all[i] = decoder.Position{LSN: tx.Commit, Seq: uint64(i)}
+	}
+	return all
+}
+
+// commit has the server commit a transaction of that many rows.
+func (w *world) commit(rows int) walsendertest.Transaction {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tx := w.server.Commit(rows)
+	w.txs = append(w.txs, tx)
+	return tx
+}
+
+// run is one run of the pipeline.
+type run struct {
+	w      *world
+	cancel context.CancelCauseFunc
+	done   chan error
+}
+
+var errAsked = errors.New("asked to stop")
+
+func (w *world) start() *run {
+	w.mu.Lock()
+	previous := w.mark
+	w.mu.Unlock()
+	log := slog.New(slog.NewTextHandler(w.t.Output(), nil))
+	stream := replication.NewStream(replication.Config{
+		ConnConfig: w.server.ConnConfig, Slot: "pgwitness", Publication: "pgwitness",
+		Schema: "public", Table: "custom_audit_log", Previous: previous, EndPos: w.endPos,
+		BufferBytes: w.buffer, Logger: log,
+	})
+	monitor := replication.NewMonitor(stream, 0, func(replication.SlotState) {})
+	cfg := pipeline.Config{Stream: stream, Monitor: monitor, Checkpoint: w, Logger: log}
+	for i, s := range w.sinks {
+		cfg.Destinations = append(cfg.Destinations, pipeline.Destination{Name: string(rune('a' + i)), Sink: s})
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r := &run{w: w, cancel: cancel, done: make(chan error, 1)}
+	p := pipeline.New(cfg)
+	go func() { r.done <- p.Run(ctx) }()
+	return r
+}
+
+// stop asks the run to stop, as SIGTERM does, and returns its error.
+func (r *run) stop() error {
+	r.cancel(errAsked)
+	return r.wait()
+}
+
+// wait waits for the run to end by itself.
+func (r *run) wait() error {
+	err := <-r.done
+	r.cancel(nil)
+	return err
+}
+
+// holdsAll checks that each sink holds every committed event once and in order. A sink that does not remember may hold
+// events again, but each again in order.
+func (w *world) holdsAll() {
+	w.t.Helper()
+	var want []decoder.Position
+	for _, tx := range w.txs {
+		want = append(want, positions(tx)...)
+	}
+	for i, s := range w.sinks {
+		got := s.durable()
+		if !s.remembers {
+			got = firsts(got)
+		}
+		for j := range max(len(got), len(want)) {
+			switch {
+			case j >= len(got):
+				w.t.Errorf("sink %d: event %s is missing, and %d after it", i, want[j], len(want)-j-1)
+			case j >= len(want):
+				w.t.Errorf("sink %d: event %s was never committed", i, got[j].Position)
+			case got[j].Position != want[j]:
+				w.t.Errorf("sink %d: event %d is %s, want %s", i, j, got[j].Position, want[j])
+			default:
+				continue
+			}
+			break
+		}
+	}
+}
+
+// firsts leaves out events that came again.
+func firsts(events []held) (once []held) {
+	seen := make(map[decoder.Position]bool)
+	for _, e := range events {
+		if !seen[e.Position] {
+			seen[e.Position] = true
+			once = append(once, e)
+		}
+	}
+	return once
+}
