@@ -27,6 +27,7 @@ var pinned = map[string]string{
 	"lc_monetary":                 "C",
 	"client_encoding":             "UTF8",
 	"search_path":                 "pg_catalog",
+	"quote_all_identifiers":       "off",
 	"standard_conforming_strings": "on",
 }
 
