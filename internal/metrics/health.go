@@ -1,0 +1,44 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// streamSilence is how long the stream may give no sign of life beyond the status interval: dialling, the checks and the
+	// wait between two attempts take less than a minute.
+	streamSilence = 2 * time.Minute
+	// writeLimit is how long one write to a sink may take. One that fails, however often, is no reason to be restarted; one
+	// that neither fails nor succeeds may be cured by it.
+	writeLimit = 10 * time.Minute
+)
+
+// Ready says why nothing is being streamed, or nil if something is.
+func (m *Metrics) Ready() error {
+	switch s := m.Snapshot(); {
+	case s.Streaming:
+		return nil
+	case s.Reconnect == "":
+		return errors.New("not streaming yet")
+	default:
+		return fmt.Errorf("not streaming: no connection to PostgreSQL (%s); trying again until it works", s.Reconnect)
+	}
+}
+
+// Healthy says which part of this process has stopped making progress, so that a restart may help, or nil. A database that
+// is away and a sink that fails are no such case: they are being tried again.
+func (m *Metrics) Healthy() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if silent := time.Since(m.heard); silent > m.statusInterval+streamSilence {
+		return fmt.Errorf("the stream has given no sign of life for %s", silent.Round(time.Second))
+	}
+	for sink, since := range m.writing {
+		if took := time.Since(since); took > writeLimit {
+			return fmt.Errorf("sink %s has been writing one batch for %s", sink, took.Round(time.Second))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
+	"go.uber.org/goleak"
+
+	"pgwitness/decoder"
+	"pgwitness/internal/pgoutputtest"
+	"pgwitness/internal/replication"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestLint(t *testing.T) {
+	m := New(Config{Sinks: []string{"file"}})
+	m.ObserveSlot(replication.SlotState{SafeWAL: new(int64)})
+	problems, err := testutil.GatherAndLint(m.Registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// names are all of pgwitness's own; those before the slot's are there from the beginning.
+var names = strings.Fields(`
+	pgwitness_build_info pgwitness_active pgwitness_source_connected pgwitness_source_reconnects_total
+	pgwitness_received_lsn_bytes pgwitness_confirmed_lsn_bytes pgwitness_transactions_total pgwitness_events_total
+	pgwitness_tamper_events_total pgwitness_audited_operations_total pgwitness_decode_errors_total
+	pgwitness_commit_to_durable_seconds
+	pgwitness_sink_attempts_total pgwitness_sink_failures_total pgwitness_sink_delivered_events_total
+	pgwitness_sink_delivered_bytes_total pgwitness_sink_last_success_timestamp_seconds
+	pgwitness_slot_last_read_timestamp_seconds pgwitness_slot_active pgwitness_slot_retained_wal_bytes
+	pgwitness_slot_confirmed_lag_bytes pgwitness_slot_safe_wal_bytes pgwitness_slot_wal_status`)
+
+// own returns the names of the metrics that m shows now, without those of Go and the process.
+func own(t *testing.T, m *Metrics) string {
+	t.Helper()
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, family := range families {
+		if strings.HasPrefix(family.GetName(), namespace) {
+			found = append(found, family.GetName())
+		}
+	}
+	return strings.Join(found, "\n")
+}
+
+func TestNames(t *testing.T) {
+	m := New(Config{Sinks: []string{"file"}})
+	shown := own(t, m) + "\n"
+	for _, name := range names {
+		early := !strings.HasPrefix(name, "pgwitness_slot_") || name == "pgwitness_slot_last_read_timestamp_seconds"
+		if got := strings.Contains(shown, name+"\n"); got != early {
+			t.Errorf("before the slot was read, %s is shown: %t, want %t", name, got, early)
+		}
+	}
+	m.ObserveSlot(replication.SlotState{SafeWAL: new(int64)})
+	shown = own(t, m) + "\n"
+	for _, name := range names {
+		if !strings.Contains(shown, name+"\n") {
+			t.Errorf("after the slot was read, %s is not shown", name)
+		}
+	}
+	if got := strings.Count(shown, "\n"); got != len(names) {
+		t.Errorf("%d metrics are shown, %d are in the list:\n%s", got, len(names), shown)
+	}
+}
+
+// expect compares all series of the metrics in want with what m shows, without the comments.
+func expect(t *testing.T, m *Metrics, want string) {
+	t.Helper()
+	var names []string
+	for line := range strings.Lines(strings.TrimSpace(want)) {
+		names = append(names, line[:strings.IndexAny(line, "{ ")])
+	}
+	text, err := testutil.GatherAndFormat(m.Registry(), expfmt.TypeTextPlain, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			got.WriteString(line)
+		}
+	}
+	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got.String())); diff != "" {
+		t.Errorf("what is shown is not what is wanted (-want +got):\n%s", diff)
+	}
+}
+
+func TestInitialSeries(t *testing.T) {
+	expect(t, New(Config{Sinks: []string{"archive", "file"}, Version: "v1.2.3", Commit: "abc", GoVersion: "go1"}), `
+pgwitness_active 0
+pgwitness_audited_operations_total{operation="delete"} 0
+pgwitness_audited_operations_total{operation="insert"} 0
+pgwitness_audited_operations_total{operation="other"} 0
+pgwitness_audited_operations_total{operation="truncate"} 0
+pgwitness_audited_operations_total{operation="update"} 0
+pgwitness_build_info{commit="abc",goversion="go1",version="v1.2.3"} 1
+pgwitness_events_total{op="delete"} 0
+pgwitness_events_total{op="insert"} 0
+pgwitness_events_total{op="truncate"} 0
+pgwitness_events_total{op="update"} 0
+pgwitness_sink_attempts_total{sink="archive"} 0
+pgwitness_sink_attempts_total{sink="file"} 0
+pgwitness_sink_failures_total{reason="canceled",sink="archive"} 0
+pgwitness_sink_failures_total{reason="canceled",sink="file"} 0
+pgwitness_sink_failures_total{reason="closed",sink="archive"} 0
+pgwitness_sink_failures_total{reason="closed",sink="file"} 0
+pgwitness_sink_failures_total{reason="io",sink="archive"} 0
+pgwitness_sink_failures_total{reason="io",sink="file"} 0
+pgwitness_sink_failures_total{reason="no_space",sink="archive"} 0
+pgwitness_sink_failures_total{reason="no_space",sink="file"} 0
+pgwitness_sink_failures_total{reason="not_found",sink="archive"} 0
+pgwitness_sink_failures_total{reason="not_found",sink="file"} 0
+pgwitness_sink_failures_total{reason="other",sink="archive"} 0
+pgwitness_sink_failures_total{reason="other",sink="file"} 0
+pgwitness_sink_failures_total{reason="permission",sink="archive"} 0
+pgwitness_sink_failures_total{reason="permission",sink="file"} 0
+pgwitness_sink_failures_total{reason="timeout",sink="archive"} 0
+pgwitness_sink_failures_total{reason="timeout",sink="file"} 0
+pgwitness_slot_last_read_timestamp_seconds 0
+pgwitness_source_reconnects_total{reason="auth"} 0
+pgwitness_source_reconnects_total{reason="closed"} 0
+pgwitness_source_reconnects_total{reason="dns"} 0
+pgwitness_source_reconnects_total{reason="other"} 0
+pgwitness_source_reconnects_total{reason="refused"} 0
+pgwitness_source_reconnects_total{reason="shutdown"} 0
+pgwitness_source_reconnects_total{reason="silent"} 0
+pgwitness_source_reconnects_total{reason="slot_busy"} 0
+pgwitness_source_reconnects_total{reason="starting"} 0
+pgwitness_source_reconnects_total{reason="timeout"} 0
+pgwitness_tamper_events_total{op="delete"} 0
+pgwitness_tamper_events_total{op="truncate"} 0
+pgwitness_tamper_events_total{op="update"} 0
+`)
+}
+
+func TestStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Config{})
+		began := time.Now()
+		m.Reconnect("refused")
+		m.Reconnect("dns")
+		time.Sleep(time.Second)
+		m.Streaming(true)
+		m.Received(0x1_0000_0010)
+		m.Flushed(0x1_0000_0000)
+		m.DecodeError()
+		expect(t, m, `
+pgwitness_active 1
+pgwitness_confirmed_lsn_bytes 4.294967296e+09
+pgwitness_decode_errors_total 1
+pgwitness_received_lsn_bytes 4.294967312e+09
+pgwitness_source_connected 1
+`)
+		want := Snapshot{
+			Since: began, Streaming: true, StreamingSince: began.Add(time.Second), Reconnect: "dns",
+			Received: 0x1_0000_0010, Confirmed: 0x1_0000_0000,
+		}
+		if got := m.Snapshot(); got != want {
+			t.Errorf("the snapshot is %+v, want %+v", got, want)
+		}
+		if got := testutil.ToFloat64(m.reconnects.WithLabelValues("dns")); got != 1 {
+			t.Errorf("%v reconnects for dns, want 1", got)
+		}
+
+		m.Streaming(false)
+		expect(t, m, `
+pgwitness_active 0
+pgwitness_source_connected 0
+`)
+		if got := m.Snapshot().StreamingSince; !got.IsZero() {
+			t.Errorf("streaming since %v after the stream ended", got)
+		}
+	})
+}
+
+func TestSlot(t *testing.T) {
+	at := time.UnixMilli(1_795_422_600_250)
+	safe := int64(-512)
+	m := New(Config{})
+	m.ObserveSlot(replication.SlotState{
+		Active: true, WALStatus: "unreserved", RetainedWAL: 4096, ConfirmedLag: 1024, SafeWAL: &safe, At: at,
+	})
+	expect(t, m, `
+pgwitness_slot_active 1
+pgwitness_slot_confirmed_lag_bytes 1024
+pgwitness_slot_last_read_timestamp_seconds 1.79542260025e+09
+pgwitness_slot_retained_wal_bytes 4096
+pgwitness_slot_safe_wal_bytes -512
+pgwitness_slot_wal_status{status="extended"} 0
+pgwitness_slot_wal_status{status="lost"} 0
+pgwitness_slot_wal_status{status="reserved"} 0
+pgwitness_slot_wal_status{status="unreserved"} 1
+`)
+	m.ObserveSlot(replication.SlotState{WALStatus: "reserved", At: at})
+	if shown := own(t, m); strings.Contains(shown, "pgwitness_slot_safe_wal_bytes") {
+		t.Error("slot_safe_wal_bytes is shown though nothing limits the slot's WAL")
+	}
+}
+
+func TestSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Config{Sinks: []string{"file", "archive"}})
+		m.Attempt("file")
+		m.Failed("file", "no_space")
+		m.Attempt("file")
+		m.Delivered("file", 3, 700)
+		m.Attempt("file")
+		m.Delivered("file", 2, 400)
+		expect(t, m, `
+pgwitness_sink_attempts_total{sink="archive"} 0
+pgwitness_sink_attempts_total{sink="file"} 3
+pgwitness_sink_delivered_bytes_total{sink="archive"} 0
+pgwitness_sink_delivered_bytes_total{sink="file"} 1100
+pgwitness_sink_delivered_events_total{sink="archive"} 0
+pgwitness_sink_delivered_events_total{sink="file"} 5
+pgwitness_sink_last_success_timestamp_seconds{sink="archive"} 0
+pgwitness_sink_last_success_timestamp_seconds{sink="file"} 9.466848e+08
+`) // the bubble's clock stands at the beginning of the year 2000
+		if got := testutil.ToFloat64(m.sinkFailures.WithLabelValues("file", "no_space")); got != 1 {
+			t.Errorf("%v failures for no_space, want 1", got)
+		}
+	})
+}
+
+// decode returns the events of one transaction that commits at lsn with these changes of the seed's audit table.
+func decode(t *testing.T, lsn decoder.LSN, changes ...[]byte) []decoder.Event {
+	t.Helper()
+	d := decoder.New(decoder.Config{Source: "shop", Schema: "public", Table: "custom_audit_log"})
+	var batch decoder.Batch
+	messages := append([][]byte{pgoutputtest.AuditRelation(), pgoutputtest.Begin(lsn, pgoutputtest.Epoch, 742)}, changes...)
+	for _, message := range append(messages, pgoutputtest.Commit(lsn, lsn+0x30, pgoutputtest.Epoch)) {
+		if _, err := d.Decode(message, &batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return batch.Events
+}
+
+func auditRow(eventType pgoutputtest.Value) []pgoutputtest.Value {
+	return []pgoutputtest.Value{"1", eventType, nil, "app", "orders", "{}"}
+}

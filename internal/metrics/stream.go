@@ -1,0 +1,48 @@
+package metrics
+
+import (
+	"time"
+
+	"pgwitness/decoder"
+	"pgwitness/internal/replication"
+)
+
+var _ replication.Observer = (*Metrics)(nil)
+
+// Streaming implements replication.Observer.
+func (m *Metrics) Streaming(streaming bool) {
+	now := time.Now()
+	m.update(func(s *Snapshot) {
+		s.Streaming, s.StreamingSince = streaming, time.Time{}
+		if streaming {
+			s.StreamingSince = now
+		}
+		m.heard = now
+	})
+}
+
+// Reconnect implements replication.Observer.
+func (m *Metrics) Reconnect(reason string) {
+	m.reconnects.WithLabelValues(reason).Inc()
+	now := time.Now()
+	m.update(func(s *Snapshot) { s.Reconnect, m.heard = reason, now })
+}
+
+// Received implements replication.Observer. It is called for each transaction, and so does not look at the clock.
+func (m *Metrics) Received(lsn decoder.LSN) {
+	m.update(func(s *Snapshot) { s.Received = lsn })
+}
+
+// Flushed implements replication.Observer.
+func (m *Metrics) Flushed(lsn decoder.LSN) {
+	now := time.Now()
+	m.update(func(s *Snapshot) { s.Confirmed, m.heard = lsn, now })
+}
+
+// DecodeError implements replication.Observer.
+func (m *Metrics) DecodeError() { m.decodeErrors.Inc() }
+
+// ObserveSlot is for the replication.Monitor.
+func (m *Metrics) ObserveSlot(state replication.SlotState) {
+	m.update(func(s *Snapshot) { s.Slot = &state })
+}

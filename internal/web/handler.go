@@ -1,0 +1,67 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const index = `pgwitness
+
+/metrics  metrics for Prometheus
+/healthz  200 while the process makes progress, 503 when a restart may help
+/readyz   200 while audit rows are being streamed
+/status   what is going on, in JSON
+`
+
+// newHandler routes GET and HEAD; net/http answers the rest with 404 and 405.
+func newHandler(cfg Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{
+		EnableOpenMetrics: true,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelError),
+	}))
+	mux.Handle("GET /healthz", probe(cfg.Healthy))
+	mux.Handle("GET /readyz", probe(cfg.Ready))
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, cfg.Status()) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, index) })
+	return mux
+}
+
+// probe answers with 200, or with 503 and the reason in one line.
+func probe(check func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := check(); err != nil {
+			writeText(w, http.StatusServiceUnavailable, strings.Join(strings.Fields(err.Error()), " ")+"\n")
+			return
+		}
+		writeText(w, http.StatusOK, "ok\n")
+	})
+}
+
+func writeStatus(w http.ResponseWriter, status Status) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(status); err != nil {
+		writeText(w, http.StatusInternalServerError, fmt.Sprintf("encoding the status: %v\n", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = body.WriteTo(w) // a client that has left needs no answer
+}
+
+func writeText(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text)
+}

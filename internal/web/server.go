@@ -1,0 +1,117 @@
+// Package web is the HTTP listener for those who look after pgwitness: metrics, probes and the status.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ErrListen is an address that cannot be listened on: a person must change the configuration (exit code 2).
+var ErrListen = errors.New("cannot listen")
+
+// Config says where to listen and what to show.
+type Config struct {
+	// Listen is the address, host:port or :port; the port 0 takes a free one. It has no default.
+	Listen string
+	// Metrics is what /metrics shows. It has no default.
+	Metrics prometheus.Gatherer
+	// Status returns what /status shows. It has no default.
+	Status func() Status
+	// Healthy says why /healthz shall fail, or nil. Defaults to nil: it never does.
+	Healthy func() error
+	// Ready says why /readyz shall fail, or nil. Defaults to nil: it never does.
+	Ready func() error
+	// Logger gets what net/http and the gathering of metrics complain of. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) setDefaults() {
+	if c.Healthy == nil {
+		c.Healthy = func() error { return nil }
+	}
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+const (
+	// headerTimeout, requestTimeout and responseTimeout bound what one client can hold on to. No request has a body, and the
+	// longest response, /metrics, is some 20 kB.
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 10 * time.Second
+	responseTimeout = 30 * time.Second
+	// idleTimeout is longer than the usual scrape intervals, so that a scraper keeps its connection.
+	idleTimeout = 2 * time.Minute
+	headerLimit = 16 << 10
+	// shutdownGrace is how long a response in progress may go on.
+	shutdownGrace = time.Second
+)
+
+// Server is a listener that is bound.
+type Server struct {
+	listener net.Listener
+	http     http.Server
+}
+
+// Listen binds the address, so that one that is taken is known before anything else begins. Its error is an ErrListen.
+// Connections are accepted by Run.
+func Listen(cfg Config) (*Server, error) {
+	cfg.setDefaults()
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("http.listen: %w on %q: %w; choose another address, or \"off\" for none",
+			ErrListen, cfg.Listen, cause(err))
+	}
+	return &Server{
+		listener: listener,
+		http: http.Server{
+			Handler:           newHandler(cfg),
+			ReadHeaderTimeout: headerTimeout,
+			ReadTimeout:       requestTimeout,
+			WriteTimeout:      responseTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    headerLimit,
+			ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
+		},
+	}, nil
+}
+
+// cause is err without the words "listen tcp" and the address, which are said already.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// Addr is the address that was bound, with the port that was taken.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx is done, and then returns nil, a moment later at most, whatever clients do. It is called once.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("http.listen: serving on %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if s.http.Shutdown(grace) != nil {
+		_ = s.http.Close() // cuts off those that do not read
+	}
+	<-served
+	return nil
+}
