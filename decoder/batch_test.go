@@ -2,8 +2,10 @@ package decoder_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"pgwitness/decoder"
 	"pgwitness/internal/pgoutputtest"
@@ -101,6 +103,8 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		{"tampering", pgoutputtest.AuditRelation(), within(1_000, samples()["UPDATE of all"], samples()["DELETE"])},
 		{"names longer than the values", pgoutputtest.Relation(1, "public", "custom_audit_log", 'd', names...),
 			within(200, pgoutputtest.Insert(1, wide...))},
+		{"tampering, names longer than the values", pgoutputtest.Relation(1, "public", "custom_audit_log", 'f', names...),
+			within(200, pgoutputtest.Update(1, 'O', wide, wide))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if n := allocations(t, c.relation, c.messages); n > 0 {
@@ -125,6 +129,32 @@ func allocations(t *testing.T, relation []byte, messages [][]byte) float64 {
 	}
 	run()
 	return testing.AllocsPerRun(5, run)
+}
+
+// A row of 100 MB takes its message, its line and next to nothing else; and Reset lets go of the line.
+func TestLargeRow(t *testing.T) {
+	const size = 24 << 20
+	d := begun(t, seedConfig, pgoutputtest.AuditRelation())
+	half := strings.Repeat("é", size/4)
+	message := pgoutputtest.Insert(pgoutputtest.RelationOID, "1", "INSERT", nil, half, nil, `{"x": "`+half+`"}`)
+	var batch decoder.Batch
+	before := allocated()
+	if _, err := d.Decode(message, &batch); err != nil {
+		t.Fatal(err)
+	}
+	if got := allocated() - before; got > size+1<<20 {
+		t.Errorf("%d bytes allocated for a row of %d", got, size)
+	}
+	line := weak.Make(&batch.Events[0].Line()[0])
+	if len(batch.Events[0].Row()) < size || batch.Size() < size {
+		t.Fatalf("a row of %d bytes, a batch of %d", len(batch.Events[0].Row()), batch.Size())
+	}
+	batch.Reset()
+	runtime.GC()
+	if line.Value() != nil {
+		t.Error("the line is still referred to after Reset")
+	}
+	runtime.KeepAlive(&batch)
 }
 
 // A line that escapes made longer than foreseen may outgrow its chunk. Those after it must find room again.

@@ -64,8 +64,8 @@ type Decoder struct {
 
 // New returns a Decoder at the start of a session.
 func New(cfg Config) *Decoder {
-	// A TRUNCATE is told by its nil row; a table without columns has an empty one.
 	cfg.Source = strings.ToValidUTF8(cfg.Source, "\uFFFD") // every line is UTF-8
+	// A TRUNCATE is told by its nil row; a table without columns has an empty one.
 	d := &Decoder{cfg: cfg, row: []value{}, old: []value{}}
 	d.Reset()
 	return d

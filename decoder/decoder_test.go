@@ -154,12 +154,47 @@ func TestBoundaries(t *testing.T) {
 		}
 	}
 	var positions []string
-	for _, e := range batch.Events {
+	for i := range batch.Events {
+		e := &batch.Events[i]
 		positions = append(positions, fmt.Sprintf("%s xid %d", e.Position, e.XID()))
+		if line := parse(t, e.Line()); line.LSN != e.LSN.String() || line.Seq != e.Seq || line.XID != e.XID() {
+			t.Errorf("the event at %s of xid %d is %s", e.Position, e.XID(), e.JSON())
+		}
 	}
 	want := []string{"0/16B3748/0 xid 742", "0/16B3748/1 xid 742", "0/16B3778/0 xid 743"}
 	if !slices.Equal(positions, want) {
 		t.Errorf("positions %q, want %q", positions, want)
+	}
+}
+
+// Events that were delivered before are counted, so that those after them have the positions they had then.
+func TestDeliveredBefore(t *testing.T) {
+	message := samples()
+	d := begun(t, seedConfig, pgoutputtest.AuditRelation(), pgoutputtest.Relation(otherOID, "public", "orders", 'd'))
+	for i, step := range []struct {
+		message []byte
+		next    uint64
+	}{
+		{message["INSERT"], 1},
+		{message["UPDATE of all"], 2},
+		{message["DELETE"], 3},
+		{message["TRUNCATE of two"], 5},
+		{message["MESSAGE"], 5},
+		{pgoutputtest.Insert(otherOID), 5},
+		{message["RELATION"], 5},
+	} {
+		if _, err := d.Decode(step.message, nil); err != nil {
+			t.Fatal(err)
+		}
+		if want := (decoder.Position{LSN: commitLSN, Seq: step.next}); d.Next() != want {
+			t.Errorf("after step %d the next position is %s, want %s", i, d.Next(), want)
+		}
+	}
+	if lines := feed(t, d, message["INSERT"]); len(lines) != 1 || parse(t, []byte(lines[0]+"\n")).Seq != 5 {
+		t.Errorf("the next event is %s", lines)
+	}
+	if _, err := d.Decode(pgoutputtest.Insert(pgoutputtest.RelationOID, "1"), nil); err == nil {
+		t.Error("a tuple without its columns is no error")
 	}
 }
 

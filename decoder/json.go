@@ -153,5 +153,5 @@ func isNumber(text []byte) bool {
 			return false
 		}
 	}
-	return i == len(text) && i > 0
+	return i == len(text)
 }
