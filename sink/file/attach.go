@@ -139,10 +139,10 @@ func (s *Sink) load(file *os.File, length int64, mine bool, st state) error {
 		if position, err = linePosition(file, start, end); err != nil {
 			return fmt.Errorf("%w: %s: the last line is no audit event: %w: move the file away", sink.ErrForeign, s.cfg.Path, err)
 		}
-		if known := maxPosition(st.Position, s.position); position.Compare(known) < 0 {
-			return fmt.Errorf("%w: %s ends at %s, but events up to %s were written: restore the file, or move it away to go on in a new one",
-				sink.ErrForeign, s.cfg.Path, position, known)
-		}
+	}
+	if known := maxPosition(st.Position, s.position); position.Compare(known) < 0 {
+		return fmt.Errorf("%w: %s ends at %s, but events up to %s were written: restore the file, or move it away to go on in a new one",
+			sink.ErrForeign, s.cfg.Path, position, known)
 	}
 	if end == 0 && !mine {
 		if err := s.checkBeginning(file); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pgwitness/internal/pgoutputtest"
@@ -68,6 +69,34 @@ func TestMovedDuringWrite(t *testing.T) {
 	expect(t, linesOf(t, path), events[4:6])
 }
 
+// TestDirectoryReplaced puts a new directory in the place of the file's, in which another process is quicker.
+func TestDirectoryReplaced(t *testing.T) {
+	events := pgoutputtest.Events(firstLSN, 5, 2)
+	dir := filepath.Join(t.TempDir(), "audit")
+	path := filepath.Join(dir, "audit.jsonl")
+	mkdir(t, dir)
+	s := open(t, Config{Path: path}, nil)
+	write(t, s, events[:4])
+	rename(t, dir, dir+".away")
+	mkdir(t, dir)
+	other := open(t, Config{Path: path}, nil)
+	if err := s.Write(t.Context(), events[4:]); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Fatalf("Write beside another process returned %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, events[4:])
+	expect(t, linesOf(t, path), events[4:])
+}
+
+func mkdir(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestChanged cuts and grows the file under the sink, between the writes and in the middle of one.
 func TestChanged(t *testing.T) {
 	events := pgoutputtest.Events(firstLSN, 5, 2)
@@ -107,6 +136,29 @@ func TestChanged(t *testing.T) {
 					t.Fatalf("Write returned %v, want %v", err, sink.ErrForeign)
 				}
 			})
+		}
+	}
+}
+
+// TestDamaged overwrites confirmed events, which a retry must not take for a torn tail of its own.
+func TestDamaged(t *testing.T) {
+	events := pgoutputtest.Events(firstLSN, 5, 2)
+	for _, line := range []int{0, 3} {
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		s := open(t, Config{Path: path}, nil)
+		write(t, s, events[:4])
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := s.Write(&hookedContext{Context: ctx, at: 2, hook: cancel}, events[4:]); !errors.Is(err, context.Canceled) {
+			t.Fatalf("Write returned %v, want %v", err, context.Canceled)
+		}
+		damaged := joinLines(events[:4])
+		damaged[len(joinLines(events[:line]))+20] = 0
+		overwrite(t, path, damaged)
+		if err := s.Write(t.Context(), events[4:]); !errors.Is(err, sink.ErrForeign) {
+			t.Errorf("line %d: Write behind damaged events returned %v, want %v", line, err, sink.ErrForeign)
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, damaged) {
+			t.Errorf("line %d: the damaged file was changed (%v)", line, err)
 		}
 	}
 }

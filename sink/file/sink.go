@@ -6,7 +6,8 @@
 // mode 0640 as far as the process's umask allows.
 //
 // While the sink runs, the file may be moved or removed (as logrotate does it without copytruncate): the next events go
-// to a new file at PATH. A file whose content was changed by somebody else is refused.
+// to a new file at PATH. Moved while no sink runs, it takes its position with it, and events that the database has not
+// seen confirmed come again in the new file. A file whose content was changed by somebody else is refused.
 package file
 
 import (

@@ -40,9 +40,7 @@ func TestConformance(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			sinktest.Run(t, func(t *testing.T) sinktest.Harness {
 				dir := filepath.Join(t.TempDir(), "audit")
-				if err := os.Mkdir(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
+				mkdir(t, dir)
 				cfg := tt.cfg
 				cfg.Path = filepath.Join(dir, "audit.jsonl")
 				return sinktest.Harness{
@@ -276,6 +274,30 @@ func TestSecondProcessWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, Config{Path: path}, nil)
+}
+
+// TestOpenAgain opens one sink for another origin, after its files were moved away.
+func TestOpenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	s := open(t, Config{Path: path}, nil)
+	write(t, s, pgoutputtest.Events(firstLSN, 1, 1))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	origin := sinktest.Origin
+	origin.Timeline++
+	if _, err := s.Open(t.Context(), origin); !errors.Is(err, sink.ErrForeign) {
+		t.Fatalf("Open for another timeline returned %v, want %v", err, sink.ErrForeign)
+	}
+	remove(t, path)
+	remove(t, statePath(path))
+	position, err := s.Open(t.Context(), origin)
+	if err != nil || !position.IsZero() {
+		t.Fatalf("Open without a file returned %s, %v, want no position", position, err)
+	}
+	events := pgoutputtest.Events(firstLSN-0x1000, 1, 1)
+	write(t, s, events)
+	expect(t, linesOf(t, path), events)
 }
 
 func TestWriteNeedsOpen(t *testing.T) {
