@@ -20,14 +20,15 @@ func TestTornTail(t *testing.T) {
 	last := events[3].Line()
 	for _, tt := range []struct {
 		name string
+		step int                // between the values of n that are tried
 		tear func(n int) []byte // what follows the whole lines, made of the first n bytes of the last one
 	}{
-		{"cut short", func(n int) []byte { return last[:n] }},
-		{"filled with zeros", func(n int) []byte { return append(bytes.Clone(last[:n]), make([]byte, len(last)-n)...) }},
-		{"zeros for a page", func(n int) []byte { return append(bytes.Clone(last[:n]), make([]byte, 4096)...) }},
-		{"with a newline", func(n int) []byte { return append(bytes.Clone(last[:n]), '\n') }},
-		{"begun with zeros", func(n int) []byte { return append(make([]byte, n+1), last[min(n+1, len(last)):]...) }},
-		{"a whole line behind a hole", func(n int) []byte {
+		{"cut short", 1, func(n int) []byte { return last[:n] }},
+		{"filled with zeros", 1, func(n int) []byte { return append(bytes.Clone(last[:n]), make([]byte, len(last)-n)...) }},
+		{"zeros for a page", 7, func(n int) []byte { return append(bytes.Clone(last[:n]), make([]byte, 4096)...) }},
+		{"with a newline", 1, func(n int) []byte { return append(bytes.Clone(last[:n]), '\n') }},
+		{"begun with zeros", 7, func(n int) []byte { return append(make([]byte, n+1), last[min(n+1, len(last)):]...) }},
+		{"a whole line behind a hole", 7, func(n int) []byte {
 			hole := bytes.Clone(last)
 			hole[min(n, len(last)-1)] = 0
 			return append(hole, last...)
@@ -39,7 +40,7 @@ func TestTornTail(t *testing.T) {
 			if err := writeState(path, state{Origin: sinktest.Origin}); err != nil {
 				t.Fatal(err)
 			}
-			for n := range len(last) - 1 {
+			for n := 0; n < len(last)-1; n += tt.step {
 				overwrite(t, path, slices.Concat(whole, tt.tear(n)))
 				s := open(t, Config{Path: path}, events[:3])
 				expect(t, linesOf(t, path), events[:3])

@@ -45,7 +45,7 @@ func TestSuiteFindsFaults(t *testing.T) {
 	}
 	for _, fault := range faults {
 		t.Run(fault, func(t *testing.T) {
-			cmd := exec.Command(self, "-test.run=^TestSuite$")
+			cmd := exec.Command(self, "-test.run=^TestSuite$", "-test.failfast")
 			cmd.Env = append(os.Environ(), faultVariable+"="+fault)
 			output, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(output), "--- FAIL: TestSuite/") {
