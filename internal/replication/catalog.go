@@ -78,7 +78,8 @@ type catalogSlot struct {
 }
 
 // catalogQuery gives one row of one column. to_jsonb of whole rows is what makes it the same for versions that have a
-// column and those that do not. Its arguments are literals: quoted table name, slot, publication, schema, table.
+// column and those that do not. The table is looked up by its names because to_regclass takes USAGE on the schema, which
+// our role need not have. Its arguments are literals: slot, publication, schema, table.
 const catalogQuery = `SELECT json_build_object(
  'version', current_setting('server_version_num')::int,
  'wal_level', current_setting('wal_level'),
@@ -91,19 +92,20 @@ const catalogQuery = `SELECT json_build_object(
     'key', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_index i
       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
       WHERE i.indrelid = c.oid AND i.indisprimary))
-    FROM pg_class c WHERE c.oid = to_regclass(%[1]s)),
- 'slot', (SELECT to_jsonb(s) FROM pg_replication_slots s WHERE s.slot_name = %[2]s),
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %[3]s AND c.relname = %[4]s),
+ 'slot', (SELECT to_jsonb(s) FROM pg_replication_slots s WHERE s.slot_name = %[1]s),
  'publication', (SELECT json_build_object('oid', p.oid::bigint, 'insert', p.pubinsert, 'viaroot', p.pubviaroot,
     'published', EXISTS (SELECT FROM pg_publication_tables t
-      WHERE t.pubname = p.pubname AND t.schemaname = %[4]s AND t.tablename = %[5]s),
+      WHERE t.pubname = p.pubname AND t.schemaname = %[3]s AND t.tablename = %[4]s),
     'member', (SELECT to_jsonb(r) || jsonb_build_object('oid', r.oid::text) FROM pg_publication_rel r
-      WHERE r.prpubid = p.oid AND r.prrelid = to_regclass(%[1]s)))
-    FROM pg_publication p WHERE p.pubname = %[3]s))`
+      JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE r.prpubid = p.oid AND n.nspname = %[3]s AND c.relname = %[4]s))
+    FROM pg_publication p WHERE p.pubname = %[2]s))`
 
 // readCatalog asks for all of it in one query, by the simple protocol.
 func readCatalog(ctx context.Context, conn *pgconn.PgConn, t target) (*catalog, error) {
-	text, err := queryText(ctx, conn, fmt.Sprintf(catalogQuery, quoteLiteral(quoteIdent(t.schema)+"."+quoteIdent(t.table)),
-		quoteLiteral(t.slot), quoteLiteral(t.publication), quoteLiteral(t.schema), quoteLiteral(t.table)))
+	text, err := queryText(ctx, conn, fmt.Sprintf(catalogQuery, quoteLiteral(t.slot), quoteLiteral(t.publication),
+		quoteLiteral(t.schema), quoteLiteral(t.table)))
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalog: %w", err)
 	}
