@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"pgwitness/internal/failpoint"
 )
 
 // WriteFile replaces the file at path: written beside it under the name path.tmp, flushed, renamed, and the directory
@@ -24,8 +26,10 @@ func WriteFile(path string, content []byte, mode fs.FileMode) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	failpoint.Hit("durable.before-rename")
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
+	failpoint.Hit("durable.after-rename")
 	return SyncDir(filepath.Dir(path))
 }

@@ -82,6 +82,7 @@ func (c *confirmer) run(ctx context.Context) {
 			return
 		}
 		if end := decoder.LSN(c.upTo.Load()); end > mark.Confirmed {
+			failpoint.Hit("confirm.before-checkpoint")
 			mark.Confirmed = end
 			if !c.save(ctx, mark) {
 				return

@@ -44,6 +44,9 @@ func (s *Sink) append(ctx context.Context, events []decoder.Event) error {
 			return err
 		}
 		failpoint.Hit("file.mid-write")
+		if chunks.offset > 0 {
+			failpoint.Hit("file.mid-line")
+		}
 	}
 	failpoint.Hit("file.after-write")
 	if _, _, err := s.commit(events, written); err != nil {
