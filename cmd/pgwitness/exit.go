@@ -7,6 +7,7 @@ import (
 
 	"pgwitness/internal/config"
 	"pgwitness/internal/replication"
+	"pgwitness/internal/web"
 	"pgwitness/sink"
 )
 
@@ -30,6 +31,9 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// errTold stands for an error that another process of ours has told already.
+var errTold = errors.New("told already")
+
 // withCode returns err with the exit code that it ends the process with, and nil for nil.
 func withCode(code int, err error) error {
 	if err == nil {
@@ -50,6 +54,7 @@ var classes = []struct {
 	{replication.ErrConfig, exitUsage},
 	{config.ErrInvalid, exitUsage},
 	{sink.ErrConfig, exitUsage},
+	{web.ErrListen, exitUsage},
 	{sink.ErrClosed, exitFailed},
 }
 

@@ -97,6 +97,9 @@ func TestStuckSinkKeepsTheConnection(t *testing.T) {
 				if n := w.server.Dials(); n != 1 {
 					t.Errorf("the client connected %d times, want once", n)
 				}
+				if n := w.server.Sent(); n > w.buffer {
+					t.Errorf("the client took %d bytes, more than its buffer of %d", n, w.buffer)
+				}
 				release()
 				time.Sleep(time.Minute)
 				if got := w.server.Confirmed(); got != w.txs[0].End {

@@ -23,7 +23,7 @@ type SinkState struct {
 	// Position is of the last event the sink has made durable.
 	Position decoder.Position `json:"position"`
 	// LastSuccess is when the last write succeeded; zero before the first.
-	LastSuccess time.Time `json:"last_success"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
 }
 
 // job is one call of a sink, repeated until it succeeds: Open if open is set, Write otherwise.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"pgwitness/decoder"
 	"pgwitness/internal/retry"
 )
 
@@ -24,6 +25,19 @@ type SlotState struct {
 	SafeWAL *int64 `json:"safe_wal_bytes"`
 	// At is when the catalog was read, by our clock.
 	At time.Time `json:"at"`
+}
+
+// state is s as SlotState has it; position is where the server's WAL ends.
+func (s *catalogSlot) state(position decoder.LSN) SlotState {
+	state := SlotState{
+		Active: s.Active, WALStatus: s.WALStatus, SafeWAL: s.SafeWALSize,
+		ConfirmedLag: max(0, int64(position-s.ConfirmedFlush)),
+		At:           time.Now(),
+	}
+	if s.RestartLSN != 0 { // a lost slot retains nothing
+		state.RetainedWAL = max(0, int64(position-s.RestartLSN))
+	}
+	return state
 }
 
 // WALStatuses are all values of SlotState.WALStatus.
@@ -132,12 +146,7 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 		return err
 	}
 	if cat.Slot != nil && cat.WALPosition != nil {
-		m.observe(SlotState{
-			Active: cat.Slot.Active, WALStatus: cat.Slot.WALStatus, SafeWAL: cat.Slot.SafeWALSize,
-			RetainedWAL:  int64(*cat.WALPosition - cat.Slot.RestartLSN),
-			ConfirmedLag: max(0, int64(*cat.WALPosition-cat.Slot.ConfirmedFlush)),
-			At:           time.Now(),
-		})
+		m.observe(cat.Slot.state(*cat.WALPosition))
 	}
 	if cat.Standby || cat.Table == nil {
 		return nil // the stream meets that by itself

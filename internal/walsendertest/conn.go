@@ -182,8 +182,14 @@ func (c *conn) catchUp() bool {
 		if next == nil {
 			return true
 		}
-		for _, m := range next.messages() {
+		messages := next.messages()
+		for i, m := range messages {
 			if !c.send(xlogData(next.Commit, m)) {
+				return false
+			}
+			// A keepalive may come in the midst of a transaction, and nothing promises that its position is before the
+			// transaction's own.
+			if i == len(messages)/2 && !c.send(keepalive(next.End, false)) {
 				return false
 			}
 		}
@@ -198,7 +204,13 @@ func (c *conn) send(data []byte) bool {
 	} else {
 		c.backend.Send(&pgproto3.CopyData{Data: data})
 	}
-	return c.backend.Flush() == nil
+	if c.backend.Flush() != nil {
+		return false
+	}
+	c.server.mu.Lock()
+	c.server.sent += len(data)
+	c.server.mu.Unlock()
+	return true
 }
 
 // listen takes the client's status updates until the connection ends.

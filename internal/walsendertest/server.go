@@ -50,6 +50,7 @@ type Server struct {
 	stopping  bool
 	stalled   bool // sends nothing, hears nothing: a black hole
 	dials     int
+	sent      int // bytes of messages handed to clients
 	// onFlush is called with each flush position, before the slot takes it over.
 	onFlush func(decoder.LSN)
 	changed chan struct{} // closed and replaced whenever something changed
@@ -175,6 +176,13 @@ func (s *Server) Dials() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.dials
+}
+
+// Sent is how many bytes of messages the clients have taken.
+func (s *Server) Sent() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent
 }
 
 // flush takes over a client's flush position, as the real server does: whatever it is, the future included.
