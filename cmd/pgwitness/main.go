@@ -43,6 +43,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 		err = withCode(exitUsage, err)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitDone // a signal asked for this
+	case errors.Is(err, errTold):
+		return exitCode(err)
 	}
 	fmt.Fprintf(stderr, "pgwitness: %s\n", oneLine(err.Error()))
 	return exitCode(err)

@@ -14,9 +14,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/goleak"
 
 	"pgwitness/internal/config"
+	"pgwitness/internal/embeddedpg/pgtest"
 	"pgwitness/sink"
 )
 
@@ -26,8 +26,9 @@ const asMain = "TEST_BINARY_AS_MAIN"
 func TestMain(m *testing.M) {
 	if os.Getenv(asMain) != "" {
 		main()
+		return
 	}
-	goleak.VerifyTestMain(m)
+	pgtest.Main(m)
 }
 
 // probe is a root command with a command "probe" that has run's flags and does body.

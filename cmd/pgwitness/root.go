@@ -66,8 +66,10 @@ func newRootCommand() *cobra.Command {
 	root.SetVersionTemplate(readBuildInfo().String() + "\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		newDemoCommand(),
 		newInitCommand(),
 		newRunCommand(),
+		newStageCommand(),
 		newVersionCommand(),
 	)
 	root.SetHelpCommand(newHelpCommand())

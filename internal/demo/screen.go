@@ -1,0 +1,172 @@
+package demo
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// The colours, in ANSI's escape sequences.
+const (
+	reset  = "\x1b[0m"
+	bold   = "\x1b[1m"
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	gray   = "\x1b[90m"
+)
+
+// screen is what a person, or a program, sees. Events go to standard output: readable lines to a terminal, the native
+// format to anything else. Everything else goes to standard error.
+type screen struct {
+	out, err terminal
+	began    time.Time
+
+	mu    sync.Mutex // guards writing to err, and what follows
+	bar   bool       // the last line is a progress bar
+	drawn time.Time  // when it was drawn last
+}
+
+// terminal is where text is written.
+type terminal struct {
+	io.Writer
+	columns func() int // nil if a person does not see it as it is written
+	colours bool
+}
+
+func newTerminal(w io.Writer) terminal {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return terminal{Writer: w}
+	}
+	columns := func() int {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			return width
+		}
+		return 0
+	}
+	ancient := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // a console that may not know escape sequences
+	return terminal{w, columns, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && !ancient}
+}
+
+// width returns how many columns a line may have. Some pseudo-terminals say 0 and mean that they do not know.
+func (t terminal) width() int {
+	const usual = 80
+	if t.columns == nil {
+		return 1 << 10
+	}
+	return cmp.Or(t.columns(), usual)
+}
+
+func (t terminal) paint(colour, text string) string {
+	if !t.colours || colour == "" {
+		return text
+	}
+	return colour + text + reset
+}
+
+func newScreen(stdout, stderr io.Writer) *screen {
+	return &screen{out: newTerminal(stdout), err: newTerminal(stderr), began: time.Now()}
+}
+
+// step says what was done, and when.
+func (s *screen) step(format string, args ...any) {
+	s.say(s.err.paint(gray, fmt.Sprintf("%6.1f s", time.Since(s.began).Seconds())) + "  " + fmt.Sprintf(format, args...))
+}
+
+// say writes a line. Whoever does not read it misses that and no more.
+func (s *screen) say(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endBar()
+	fmt.Fprintln(s.err, text)
+}
+
+const (
+	redraw   = 100 * time.Millisecond
+	barWidth = 24
+	indent   = "            " // as wide as the time of a step
+)
+
+// progress shows how much of PostgreSQL was fetched: with a bar on a terminal.
+func (s *screen) progress(received, total int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done := received == total
+	defer func() {
+		if done {
+			s.endBar()
+			fmt.Fprintln(s.err, indent+"unpacking it and making a first cluster, which takes some seconds once")
+		}
+	}()
+	first := s.drawn.IsZero()
+	if !first && !done && time.Since(s.drawn) < redraw {
+		return
+	}
+	s.drawn = time.Now()
+	if s.err.columns == nil {
+		if first {
+			fmt.Fprintln(s.err, indent+"fetching it")
+		}
+		return
+	}
+	const mega = 1e6
+	text := fmt.Sprintf("%.1f MB", float64(received)/mega)
+	if total > 0 {
+		full := int(barWidth * received / total)
+		text = s.err.paint(green, strings.Repeat("█", full)) + strings.Repeat("░", barWidth-full) +
+			fmt.Sprintf("  %3d %%  %.1f of %.1f MB", 100*received/total, float64(received)/mega, float64(total)/mega)
+	}
+	fmt.Fprint(s.err, "\r"+indent+text)
+	s.bar = true
+}
+
+// endBar goes to the line after a progress bar. mu must be held.
+func (s *screen) endBar() {
+	if s.bar {
+		fmt.Fprintln(s.err)
+		s.bar = false
+	}
+}
+
+// killed says that the consumer was killed once more.
+func (s *screen) killed(times int) {
+	s.step("%s", s.err.paint(red, fmt.Sprintf("the consumer was killed, %d× by now; it is started again", times)))
+}
+
+// events shows lines of the native format. It is for one goroutine, which a slow reader may keep waiting.
+func (s *screen) events(lines []byte) error {
+	if s.out.columns == nil {
+		_, err := s.out.Write(lines)
+		return err
+	}
+	// More than can be read is not worth a slow terminal's time.
+	const most = 40
+	var shown bytes.Buffer
+	skipped := bytes.Count(lines, []byte("\n")) - most
+	if skipped > 0 {
+		fmt.Fprintln(&shown, s.out.paint(gray, fmt.Sprintf(indent+"  … %d more", skipped)))
+	}
+	number := 0
+	for line := range bytes.Lines(lines) {
+		if number++; number <= skipped {
+			continue
+		}
+		var e event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("the consumer's file holds a line that is no event: %w", err)
+		}
+		fmt.Fprintln(&shown, e.render(s.out.width(), s.out.colours))
+	}
+	_, err := s.out.Write(shown.Bytes())
+	return err
+}

@@ -1,0 +1,76 @@
+package demo
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// summary is how the demo ended.
+type summary struct {
+	*comparison
+	open       time.Duration // how long the shop was
+	rolledBack int64         // audited rows that never were committed
+	latency    *latencies    // from commit until the event could be read in the file
+	lag        lag
+	consumer   *consumer
+}
+
+// show writes the summary, a line for each number.
+func (s *summary) show(to *screen) {
+	number := func(name, colour, value, remark string) {
+		l := line{room: to.err.width() - 1, colours: to.err.colours}
+		l.add("", fmt.Sprintf("%14s", name), 14)
+		l.add(colour, fmt.Sprintf("%8s", value), 8)
+		l.add(gray, remark, 0)
+		to.say(l.String())
+	}
+	shouldBeZero := func(name string, count int, remark string) {
+		colour := green
+		if count != 0 {
+			colour = red
+		}
+		number(name, colour, group(count), remark)
+	}
+	to.say("")
+	number("committed", bold, group(s.committed), "rows in custom_audit_log")
+	number("delivered", bold, group(s.delivered), "events in the consumer's file, of "+group(s.transactions)+" transactions")
+	shouldBeZero("lost", s.lost(), "rows without an event")
+	shouldBeZero("invented", s.invented, "events without a row; "+group(int(s.rolledBack))+" rows were rolled back")
+	shouldBeZero("duplicates", s.duplicates, "events that are in the file twice")
+	shouldBeZero("out of order", s.disordered, "events that come before an earlier one")
+	if s.tampered > 0 {
+		shouldBeZero("tampering", s.tampered, "changes that somebody made to custom_audit_log itself")
+	}
+	to.say("")
+	number("rate", bold, group(int(float64(s.delivered)/s.open.Seconds()+0.5)), "rows/s")
+	number("latency p50", bold, milliseconds(s.latency.quantile(0.5)), "ms from commit to a line in the file, looked for every ms")
+	number("p99", bold, milliseconds(s.latency.quantile(0.99)), "ms")
+	number("lag", bold, group(int(s.lag.last)), "bytes of WAL unconfirmed; "+group(int(s.lag.first))+" when the shop closed")
+	number("consumer", bold, fmt.Sprintf("%.1f", 100*s.consumer.cpu.Seconds()/s.consumer.lived.Seconds()), "% of a core")
+	if s.consumer.memory > 0 {
+		number("", bold, group(int(s.consumer.memory>>20)), "MB resident at most")
+	}
+	if s.consumer.kill {
+		number("killed", bold, group(s.consumer.kills), "times with SIGKILL, and started again at once")
+	}
+	to.say("")
+}
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64)
+}
+
+// group writes a count with a comma between thousands.
+func group(n int) string {
+	digits := strconv.Itoa(n)
+	var grouped strings.Builder
+	for i, digit := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			grouped.WriteByte(',')
+		}
+		grouped.WriteRune(digit)
+	}
+	return grouped.String()
+}

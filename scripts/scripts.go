@@ -1,0 +1,16 @@
+// Package scripts holds SQL that a DBA can run by hand too, embedded in the binary.
+package scripts
+
+import _ "embed"
+
+var (
+	// Seed is the audit table, its trigger function and the trigger on your_table, a table with the columns id and
+	// column_name that must be there before.
+	//
+	//go:embed seed.sql
+	Seed string
+	// Demo is the shop of `pgwitness demo`: four roles and five tables, audited into Seed's table.
+	//
+	//go:embed demo.sql
+	Demo string
+)
