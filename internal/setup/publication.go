@@ -59,7 +59,7 @@ func (p planner) mendPublication() []step {
 	updates, deletes := p.publishable()
 	if options := p.options(updates, deletes); len(options) > 0 {
 		mend(step{
-			why:   "The publication is there already, but sends too little, too much, or in the wrong way.",
+			why:   "Publication " + name + " is there already, but sends too little, too much, or in the wrong way.",
 			sql:   "ALTER PUBLICATION %s SET (" + strings.Join(options, ", ") + ")",
 			state: "changed (" + strings.Join(options, ", ") + ")",
 			notes: p.operationNotes(updates && deletes),
@@ -68,7 +68,7 @@ func (p planner) mendPublication() []step {
 	switch {
 	case have.partial():
 		mend(step{
-			why: "The publication leaves out rows or columns of the table. One transaction takes the table out and puts it " +
+			why: "Publication " + name + " leaves out rows or columns of the table. One transaction takes the table out and puts it " +
 				"back whole, so that no row slips through in between.",
 			sql: "BEGIN;\nALTER PUBLICATION %[1]s DROP TABLE " + p.catalog.Names.Table +
 				";\nALTER PUBLICATION %[1]s ADD TABLE " + p.catalog.Names.Table + ";\nCOMMIT",
@@ -77,7 +77,7 @@ func (p planner) mendPublication() []step {
 		})
 	case !have.Published && have.Member == nil && !have.AllTables:
 		mend(step{
-			why:   "The publication is there already, but does not hold the table.",
+			why:   "Publication " + name + " is there already, but does not hold the table.",
 			sql:   "ALTER PUBLICATION %s ADD TABLE " + p.catalog.Names.Table,
 			state: "holds " + p.catalog.Names.Table,
 			lacks: p.tableRight(),
