@@ -36,6 +36,7 @@ func startDemo(t *testing.T, environ []string, args ...string) *demoProcess {
 	t.Helper()
 	d := &demoProcess{Cmd: exec.Command(os.Args[0], append([]string{"demo"}, args...)...), tmp: t.TempDir()}
 	d.Env = append(append(os.Environ(), environ...), asMain+"=1", "TMPDIR="+d.tmp)
+	d.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, toStdout, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +209,8 @@ func TestDemoEnds(t *testing.T) {
 		say     string
 		summary bool
 	}{
-		{"asked to stop", isOpen, func(_ *testing.T, d *demoProcess) { d.Process.Signal(os.Interrupt) }, exitDone, "once and in order", true},
+		// As a terminal does it: the whole group gets the signal.
+		{"asked to stop", isOpen, func(_ *testing.T, d *demoProcess) { syscall.Kill(-d.Process.Pid, syscall.SIGINT) }, exitDone, "once and in order", true},
 		{"asked too early", "comes from", func(_ *testing.T, d *demoProcess) { d.Process.Signal(syscall.SIGTERM) }, exitDone, "stopped before the shop was open", false},
 		{"asked twice", isOpen, func(_ *testing.T, d *demoProcess) {
 			d.Process.Signal(os.Interrupt)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 	// roles are those that scripts/demo.sql makes.
 	roles = "demo_web, demo_billing, demo_desk, demo_import"
 	// removal is what a person runs to clean up an offered server where the demo could not.
-	removal = "SELECT pg_drop_replication_slot('" + name + "'); DROP DATABASE " + name + "; DROP ROLE " + roles + ";"
+	removal = "DROP DATABASE " + name + " WITH (FORCE); DROP ROLE " + roles + ";"
 
 	// yourTable is the table that the seed's trigger is for.
 	yourTable = "CREATE TABLE your_table (id SERIAL PRIMARY KEY, column_name TEXT);"
@@ -71,7 +72,11 @@ func openEmbedded(ctx context.Context, version int, progress func(received, tota
 func openOffered(ctx context.Context, dsn string) (_ *database, err error) {
 	admin := &database{dsn: dsn}
 	conn, err := admin.connect(ctx, nil)
-	if err != nil {
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && slices.Contains([]string{"28P01", "28000", "3D000"}, refused.Code):
+		return nil, classed(ErrUsage, "--dsn: %w; check the user, the password and the database, and pg_hba.conf", err)
+	case err != nil:
 		return nil, fmt.Errorf("--dsn: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
@@ -134,7 +139,7 @@ func clean(admin *database) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	// The end of a killed consumer may not have come to the server's notice.
+	// The slot goes with the database if nobody uses it. The end of a killed consumer may not have come to the server's notice.
 	if err := poll(ctx, func() (bool, error) {
 		var idle bool
 		err := conn.QueryRow(ctx, "SELECT count(pg_terminate_backend(active_pid)) = 0 FROM pg_replication_slots WHERE slot_name = $1", name).
@@ -144,7 +149,6 @@ func clean(admin *database) (err error) {
 		return err
 	}
 	for _, sql := range []string{
-		"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '" + name + "'",
 		"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)",
 		"DROP ROLE IF EXISTS " + roles,
 	} {
