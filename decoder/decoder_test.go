@@ -18,10 +18,11 @@ import (
 	"pgwitness/internal/pgoutputtest"
 )
 
+const commitLSN decoder.LSN = 0x16B3748
+
 const (
-	commitLSN decoder.LSN = 0x16B3748
-	xid                   = 742
-	otherOID              = 16500
+	xid      = 742
+	otherOID = 16500
 )
 
 var seedConfig = decoder.Config{Source: "shop", Schema: "public", Table: "custom_audit_log"}

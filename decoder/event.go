@@ -2,6 +2,7 @@ package decoder
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -95,13 +96,11 @@ func (e *Event) Row() []byte { return e.line[e.rowStart:e.rowEnd] }
 // any other ends in the event's position, "42-9c1185a5c5e9fc54-0/16B3748/0".
 func (e *Event) ID() string {
 	text := e.line[idStart:e.idEnd]
-	for _, c := range text {
-		if c == '\\' {
-			var s string
-			// The bytes were escaped by this package; quoted again they are a JSON string, which cannot fail to parse.
-			_ = json.Unmarshal(e.line[idStart-1:e.idEnd+1], &s)
-			return s
-		}
+	if slices.Contains(text, '\\') {
+		var s string
+		// The bytes were escaped by this package; quoted again they are a JSON string, which cannot fail to parse.
+		_ = json.Unmarshal(e.line[idStart-1:e.idEnd+1], &s)
+		return s
 	}
 	return string(text)
 }

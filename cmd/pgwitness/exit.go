@@ -63,8 +63,7 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	var coded *exitError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*exitError](err); ok {
 		return coded.code
 	}
 	for _, c := range classes {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,7 @@ var (
 		{"log-level", "log.level", "LEVEL", "debug, info, warn or error (default info)"},
 		{"log-format", "log.format", "FORMAT", "auto, text or json (default auto: text on a terminal)"},
 	}
-	runFlags = append(sourceFlags[:len(sourceFlags):len(sourceFlags)], []keyFlag{
+	runFlags = append(slices.Clip(sourceFlags), []keyFlag{
 		{"sink", "sinks", "SINK", "where events go, instead of the configured sinks: stdout or file:PATH (repeatable)"},
 		{"listen", "http.listen", "ADDRESS", `serve /metrics, /healthz, /readyz and /status here, or "off" (default :9717)`},
 		{"state-dir", "state_dir", "DIR", "what is remembered between runs (default /var/lib/pgwitness)"},

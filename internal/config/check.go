@@ -82,8 +82,7 @@ func (m *merge) checkConnection(s *Source) {
 	connection, err := s.ConnConfig()
 	if err != nil {
 		key := "source.dsn"
-		var at *credentialError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*credentialError](err); ok {
 			key, err = at.key, at.problem
 		}
 		m.reject(key, err)

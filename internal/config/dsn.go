@@ -76,8 +76,7 @@ func credential(secret Secret, path, key string) (string, error) {
 }
 
 func withoutPath(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

@@ -265,7 +265,7 @@ func decodeValue(from, to reflect.Value) (any, error) {
 	if from.Kind() == reflect.Slice {
 		return nil, errScalar
 	}
-	text, ok := from.Interface().(string)
+	text, ok := reflect.TypeAssert[string](from)
 	if !ok {
 		return from.Interface(), nil
 	}

@@ -77,7 +77,7 @@ func (p *postmaster) awaitReady(ctx context.Context) error {
 			}
 			return fmt.Errorf("postgres did not start: %w; the end of its log:\n%s", p.status, tail)
 		case <-ctx.Done():
-			p.destroy()
+			_ = p.destroy() // what matters is why it had to be
 			return fmt.Errorf("postgres did not start: %w; the end of its log:\n%s", ctx.Err(), p.logTail())
 		case <-poll.C:
 			if p.ready() {

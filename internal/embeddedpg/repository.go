@@ -80,7 +80,7 @@ func openRepository(ctx context.Context, stall time.Duration, progress func(rece
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: stall,
 	}
-	r.served.Go(func() { r.server.Serve(listener) })
+	r.served.Go(func() { _ = r.server.Serve(listener) })
 	return r, nil
 }
 
@@ -138,7 +138,7 @@ func (r *repository) refuse(w http.ResponseWriter, req *http.Request, err error)
 	r.fail(err)
 	if strings.HasSuffix(req.URL.Path, checksumSuffix) {
 		// The library takes an archive without a checksum for good. With a wrong one it refuses it.
-		io.WriteString(w, "unavailable")
+		_, _ = io.WriteString(w, "unavailable")
 		return
 	}
 	w.WriteHeader(http.StatusBadGateway)
@@ -161,7 +161,7 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 	if !b.silent && n > 0 {
 		b.repository.progress(b.received, b.total)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if cause := context.Cause(b.ctx); cause != nil {
 			err = cause
 		}

@@ -161,7 +161,7 @@ func (s *Server) receive(stdout io.Reader) {
 		if err := decoder.Decode(&r); err != nil {
 			if err != io.EOF {
 				failure = fmt.Errorf("its process does not report as embeddedpg.RunChild does (%w); does main call that first?", err)
-				s.cmd.Process.Kill()
+				_ = s.cmd.Process.Kill() // fails when it has ended
 			}
 			break
 		}
@@ -182,8 +182,11 @@ func (s *Server) receive(stdout io.Reader) {
 		}
 	}
 	err := s.cmd.Wait()
-	if words := strings.TrimSpace(s.stderr.String()); words != "" || err != nil {
-		failure = errors.Join(failure, fmt.Errorf("its process ended: %v %s", err, words))
+	switch words := strings.TrimSpace(s.stderr.String()); {
+	case err != nil:
+		failure = errors.Join(failure, fmt.Errorf("its process ended: %w %s", err, words))
+	case words != "":
+		failure = errors.Join(failure, fmt.Errorf("its process ended: %s", words))
 	}
 	s.failure = failure
 }
@@ -265,7 +268,7 @@ func (s *Server) Close() error {
 	case <-s.done:
 	case <-time.After(closeTimeout):
 		// On Linux the kernel stops the server then, and the next start removes the directory.
-		s.cmd.Process.Kill()
+		_ = s.cmd.Process.Kill() // fails when it has ended
 		<-s.done
 	}
 	return s.failure

@@ -18,10 +18,19 @@ type Column struct {
 
 // Built-in type OIDs that tests use often.
 const (
-	Bool, Bytea, Int8, Int4, Text, JSON = 16, 17, 20, 23, 25, 114
-	Float8, Varchar, Date               = 701, 1043, 1082
-	Timestamp, Timestamptz              = 1114, 1184
-	Numeric, JSONB                      = 1700, 3802
+	Bool        = 16
+	Bytea       = 17
+	Int8        = 20
+	Int4        = 23
+	Text        = 25
+	JSON        = 114
+	Float8      = 701
+	Varchar     = 1043
+	Date        = 1082
+	Timestamp   = 1114
+	Timestamptz = 1184
+	Numeric     = 1700
+	JSONB       = 3802
 )
 
 // RelationOID is the OID that AuditRelation gives the seed's audit table.

@@ -90,7 +90,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		p.limit(ending, writing, stopWriting)
 		return nil
 	})
-	return p.join(ctx, &group, writing)
+	return p.join(ctx, writing, &group)
 }
 
 var (
@@ -117,7 +117,7 @@ func (p *Pipeline) limit(ending, writing context.Context, stopWriting context.Ca
 
 // join waits for every goroutine; but once the grace period is over, not for a sink that hangs in a system call, which
 // nothing can end.
-func (p *Pipeline) join(ctx context.Context, group *errgroup.Group, writing context.Context) error {
+func (p *Pipeline) join(ctx, writing context.Context, group *errgroup.Group) error {
 	joined := make(chan error, 1)
 	go func() { joined <- group.Wait() }()
 	select {
@@ -198,9 +198,9 @@ func (p *Pipeline) deliver(writing context.Context, batch *replication.Batch) er
 
 // all gives every worker its job and waits until all have done it. The batch is the workers' until then, so it waits for
 // each of them even if one has failed.
-func (p *Pipeline) all(ctx context.Context, make func(*worker) job) error {
+func (p *Pipeline) all(ctx context.Context, jobFor func(*worker) job) error {
 	for _, w := range p.workers {
-		j := make(w)
+		j := jobFor(w)
 		j.ctx = ctx
 		w.jobs <- j
 	}

@@ -88,8 +88,7 @@ func Listen(cfg Config) (*Server, error) {
 
 // cause is err without the words "listen tcp" and the address, which are said already.
 func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
 	return err
@@ -112,6 +111,6 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.http.Shutdown(grace) != nil {
 		_ = s.http.Close() // cuts off those that do not read
 	}
-	<-served
+	<-served //nolint:errcheck // it is http.ErrServerClosed
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -74,12 +75,11 @@ func (a *archiver) round(ctx context.Context) error {
 	}
 	var errs []error
 	kept := 0
-	for i := len(files) - 1; i >= 0; i-- {
+	for i, file := range slices.Backward(files) {
 		// A crash in the middle of compressing leaves one rotated file under two names, which stand side by side.
-		if i == len(files)-1 || files[i].name != files[i+1].name {
+		if i == len(files)-1 || file.name != files[i+1].name {
 			kept++
 		}
-		file := files[i]
 		switch {
 		case a.keep > 0 && kept > a.keep:
 			errs = append(errs, os.Remove(file.name+file.compressed))

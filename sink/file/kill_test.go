@@ -3,6 +3,7 @@ package file
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -171,7 +172,7 @@ func parsePosition(t *testing.T, text string) decoder.Position {
 	if err == nil {
 		_, err = fmt.Sscan(text[i+1:], &position.Seq)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	position.LSN = lsn
