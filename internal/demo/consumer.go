@@ -44,6 +44,8 @@ type consumer struct {
 	lived  time.Duration
 	cpu    time.Duration
 	memory int64 // at its peak, in bytes; 0 where the system does not tell
+
+	log string // the end of its last life's, written by run
 }
 
 func newConsumer(environ []string, kill bool, killed func(times int)) *consumer {
@@ -105,6 +107,7 @@ func (c *consumer) end(process *consumerProcess, sig os.Signal) error {
 		_ = process.cmd.Process.Kill() // fails only when it has ended
 		<-process.exited
 	}
+	c.log = process.log.String()
 	state := process.cmd.ProcessState
 	c.cpu += state.UserTime() + state.SystemTime()
 	if sig != os.Kill && !state.Success() {

@@ -47,7 +47,7 @@ func TestConsumer(t *testing.T) {
 			if errors.As(err, &ended) != (test.code != 0) || err != nil && ended == nil {
 				t.Fatalf("error %v", err)
 			}
-			if test.code != 0 && (ended.Code != test.code || strings.TrimSpace(ended.Log) != test.log) {
+			if test.code != 0 && (ended.Code != test.code || ended.Log != test.log) {
 				t.Errorf("code %d and log %q, want %d and %q", ended.Code, ended.Log, test.code, test.log)
 			}
 			if want := max(0, test.lives-1); told != want || c.kills != want {

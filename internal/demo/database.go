@@ -218,17 +218,22 @@ func install(ctx context.Context, conn *pgx.Conn) error {
 
 const slotPoll = 5 * time.Millisecond
 
-// awaitConsumer returns once a consumer is connected to the slot.
-func awaitConsumer(ctx context.Context, conn *pgx.Conn) error {
+// errNoConsumer says that no consumer came to follow the slot.
+var errNoConsumer = errors.New("the consumer, pgwitness run, has not come to follow the slot; what it said is above")
+
+// awaitConsumer returns once a consumer is connected to the slot, and errNoConsumer when it takes longer than patience: by
+// itself it tries for ever.
+func awaitConsumer(ctx context.Context, conn *pgx.Conn, patience time.Duration) error {
+	began := time.Now()
 	return poll(ctx, func() (bool, error) {
 		var active bool
 		err := conn.QueryRow(ctx, "SELECT active FROM pg_replication_slots WHERE slot_name = $1", name).Scan(&active)
+		if err == nil && !active && time.Since(began) > patience {
+			err = errNoConsumer
+		}
 		return active, err
 	})
 }
-
-// confirmPatience is how long the consumer may get no further before it is given up.
-const confirmPatience = 30 * time.Second
 
 // lag is how many bytes of WAL were not confirmed.
 type lag struct {
@@ -236,8 +241,8 @@ type lag struct {
 	last  int64 // when it returned
 }
 
-// awaitConfirmed returns once everything in the WAL is confirmed, or nothing more has been for a long time.
-func awaitConfirmed(ctx context.Context, conn *pgx.Conn) (lag, error) {
+// awaitConfirmed returns once everything in the WAL is confirmed, or nothing more has been for as long as patience.
+func awaitConfirmed(ctx context.Context, conn *pgx.Conn, patience time.Duration) (lag, error) {
 	var end string
 	if err := conn.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&end); err != nil {
 		return lag{}, err
@@ -257,7 +262,7 @@ func awaitConfirmed(ctx context.Context, conn *pgx.Conn) (lag, error) {
 		if now != found.last {
 			found.last, moved = now, time.Now()
 		}
-		return now == 0 || time.Since(moved) > confirmPatience, nil
+		return now == 0 || time.Since(moved) > patience, nil
 	})
 	return found, err
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -87,13 +88,20 @@ func playOn(t *testing.T, root *pgx.Conn, dsn string) {
 		t.Fatal(err)
 	}
 	// This connection stays, and does not keep anything.
-	if err := install(t.Context(), connect(t, db.dsn)); err != nil {
+	conn := connect(t, db.dsn)
+	if err := install(t.Context(), conn); err != nil {
 		t.Fatal(err)
+	}
+	if err := awaitConsumer(t.Context(), conn, time.Millisecond); !errors.Is(err, errNoConsumer) {
+		t.Errorf("without a consumer: error %v", err)
 	}
 	if _, err := openOffered(t.Context(), dsn); !errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), removal) {
 		t.Errorf("a second demo: error %v", err)
 	}
 	works(t, db)
+	if lag, err := awaitConfirmed(t.Context(), conn, time.Millisecond); err != nil || lag.first <= 0 || lag.last != lag.first {
+		t.Errorf("without a consumer: %+v unconfirmed, error %v", lag, err)
+	}
 	if err := db.close(); err != nil {
 		t.Error(err)
 	}

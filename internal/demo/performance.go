@@ -10,8 +10,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// meterPoll bounds from below what latency is measured.
-const meterPoll = time.Millisecond
+const (
+	// meterPoll bounds from below what latency is measured.
+	meterPoll = time.Millisecond
+	// patience is how long the consumer may get no further before it is given up.
+	patience = 30 * time.Second
+)
 
 // performance is the shop, the consumer and what is measured of them.
 type performance struct {
@@ -44,7 +48,7 @@ func (p *performance) keepShop(playing, wanted context.Context) (err error) {
 	defer closed(nil)
 	defer context.AfterFunc(wanted, func() { closed(context.Cause(wanted)) })()
 
-	if err := awaitConsumer(open, p.conn); err != nil {
+	if err := awaitConsumer(open, p.conn, patience); err != nil {
 		return err
 	}
 	p.stage.screen.step("pgwitness run follows the slot%s", metricsRemark(open, p.listen))
@@ -68,7 +72,7 @@ func (p *performance) keepShop(playing, wanted context.Context) (err error) {
 	p.open = time.Since(began)
 	close(p.consumer.calm)
 	p.stage.screen.step("the shop is closed; waiting until the rest is confirmed")
-	p.lag, err = awaitConfirmed(playing, p.conn)
+	p.lag, err = awaitConfirmed(playing, p.conn, patience)
 	return err
 }
 

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -37,7 +38,7 @@ func startConsumer(environ []string) (*consumerProcess, error) {
 }
 
 func (p *consumerProcess) failure() error {
-	return &ConsumerError{Code: p.cmd.ProcessState.ExitCode(), Log: string(p.log)}
+	return &ConsumerError{Code: p.cmd.ProcessState.ExitCode(), Log: p.log.String()}
 }
 
 // lastBytes is a writer that keeps the last logTail bytes.
@@ -50,3 +51,6 @@ func (l *lastBytes) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// String returns what was kept, without blank lines around it.
+func (l lastBytes) String() string { return strings.TrimSpace(string(l)) }

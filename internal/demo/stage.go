@@ -147,6 +147,9 @@ func (s *stage) perform(alive, wanted context.Context, db *database, conn *pgx.C
 		viewed <- err
 	}()
 	if err := group.Wait(); err != nil {
+		if errors.Is(err, errNoConsumer) {
+			s.screen.say(p.consumer.log)
+		}
 		return err
 	}
 	select {
