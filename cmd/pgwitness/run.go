@@ -75,8 +75,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	previous, err := store.Load()
-	if err != nil {
+	if _, err := store.Load(); err != nil { // told at once, whether the database can be reached or not
 		return withCode(exitEvidence, err)
 	}
 	destinations, err := newSinks(cfg.Sinks, out, log)
@@ -95,7 +94,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		Schema:         cfg.Source.Table.Schema,
 		Table:          cfg.Source.Table.Name,
 		Source:         cfg.Source.Name,
-		Previous:       previous,
+		Previous:       store.Load,
 		EndPos:         endPos,
 		BufferBytes:    int(cfg.Buffer.MaxBytes),
 		StatusInterval: cfg.Source.StatusInterval,

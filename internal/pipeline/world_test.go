@@ -106,9 +106,11 @@ type run struct {
 var errAsked = errors.New("asked to stop")
 
 func (w *world) start() *run {
-	w.mu.Lock()
-	previous := w.mark
-	w.mu.Unlock()
+	previous := func() (*replication.Mark, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.mark, nil
+	}
 	log := slog.New(slog.NewTextHandler(w.t.Output(), nil))
 	stream := replication.NewStream(replication.Config{
 		ConnConfig: w.server.ConnConfig, Slot: "pgwitness", Publication: "pgwitness",

@@ -120,11 +120,6 @@ func readCatalog(ctx context.Context, conn *pgconn.PgConn, t target) (*catalog, 
 // oldestVersion is the first major release that is supported.
 const oldestVersion = 14
 
-// vanished says whether a part is missing that must have been there once.
-func (c *catalog) vanished() bool {
-	return c.Slot == nil || c.Publication == nil || c.Table == nil || !c.Publication.Published
-}
-
 // check says what is wrong with the set-up, in the order in which a person would mend it.
 func (c *catalog) check(t target) error {
 	const apply = ": run `pgwitness init --apply` as an administrator"
@@ -136,8 +131,6 @@ func (c *catalog) check(t target) error {
 		return failf(ErrSetup, "the server is a standby; connect to the primary, or name all hosts in source.dsn")
 	case c.WALLevel != "logical":
 		return failf(ErrSetup, "wal_level is %s; set wal_level = logical in postgresql.conf and restart the server", c.WALLevel)
-	case c.Table == nil:
-		return failf(ErrSetup, "table %s does not exist in database %s; name the audit table in source.table", t.tableName(), c.Database)
 	}
 	if err := c.checkTable(t); err != nil {
 		return err
@@ -151,6 +144,8 @@ func (c *catalog) check(t target) error {
 func (c *catalog) checkTable(t target) error {
 	const ordinary, partitioned = "r", "p"
 	switch {
+	case c.Table == nil:
+		return failf(ErrSetup, "table %s does not exist in database %s; name the audit table in source.table", t.tableName(), c.Database)
 	case c.Table.Kind != ordinary && c.Table.Kind != partitioned:
 		return failf(ErrSetup, "%s is not a table; name the audit table in source.table", t.tableName())
 	case c.Table.Persistence != "p":
@@ -193,9 +188,9 @@ func (c *catalog) checkSlot(t target, apply string) error {
 		return failf(ErrSetup, "slot %s is a %s slot with plugin %q; pgwitness needs a logical one with pgoutput: choose "+
 			"another name in source.slot", t.slot, s.Type, s.Plugin)
 	case s.Database != c.Database:
-		return failf(ErrSetup, "slot %s belongs to database %s, and source.dsn names %s", t.slot, s.Database, c.Database)
+		return failf(ErrSetup, "slot %s belongs to database %s, and source.dsn names %s: change source.dsn or source.slot", t.slot, s.Database, c.Database)
 	case s.Temporary || s.TwoPhase:
-		return failf(ErrSetup, "slot %s is temporary or two-phase; pgwitness needs one that is neither%s", t.slot, apply)
+		return failf(ErrSetup, "slot %s is temporary or two-phase; pgwitness needs one that is neither: choose another name in source.slot", t.slot)
 	case s.WALStatus == "lost" || s.Invalidation != "":
 		why := s.Invalidation
 		if why == "" {

@@ -21,9 +21,10 @@ type Config struct {
 	Schema, Table string
 	// Source is the "source" of every event. Defaults to the database's name.
 	Source string
-	// Previous is the mark that an earlier run left, nil if there was none. It is what gives away a slot that was
-	// dropped, re-created or advanced by somebody else.
-	Previous *Mark
+	// Previous returns the mark that an earlier run left, nil if there was none. It is what gives away a slot that was
+	// dropped, re-created or advanced by somebody else. It is called at each attempt until the first stream: the process
+	// that still has the slot may be going on with it. Defaults to none.
+	Previous func() (*Mark, error)
 	// EndPos ends the stream at this position, inclusive. Defaults to 0: never.
 	EndPos decoder.LSN
 	// BufferBytes bounds the memory of events that were received and are not yet durable; one half is being filled
@@ -64,6 +65,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.ReceiveTimeout <= 0 {
 		c.ReceiveTimeout = 60 * time.Second
+	}
+	if c.Previous == nil {
+		c.Previous = func() (*Mark, error) { return nil, nil }
 	}
 	if c.Observer == nil {
 		c.Observer = nobody{}

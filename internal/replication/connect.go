@@ -47,6 +47,7 @@ func dial(ctx context.Context, configure func() (*pgconn.Config, error), replica
 	}
 	if replication {
 		cfg.RuntimeParams["replication"] = "database"
+		cfg.RuntimeParams["client_min_messages"] = "warning" // one of them counts: see session.handle
 	}
 	if len(cfg.Fallbacks) > 0 {
 		cfg.ValidateConnect = refuseStandby
@@ -117,11 +118,14 @@ func queryText(ctx context.Context, conn *pgconn.PgConn, sql string) (string, er
 	return string(results[0].Rows[0][0]), nil
 }
 
-// connect dials, checks that the slot is the one that was followed before and that it can be followed, and starts
-// replication.
+// connect examines the server and starts replication.
 func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
+	origin, cat, err := s.examine(ctx)
+	if err != nil {
+		return nil, err
+	}
 	conn, link, err := dial(ctx, s.cfg.ConnConfig, true)
 	if err != nil {
 		return nil, err
@@ -131,27 +135,10 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 			hangUp(conn)
 		}
 	}()
-	system, err := pglogrepl.IdentifySystem(ctx, conn)
-	if err != nil {
+	if system, err := pglogrepl.IdentifySystem(ctx, conn); err != nil {
 		return nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
-	}
-	cat, err := readCatalog(ctx, conn, s.target())
-	if err != nil {
-		return nil, err
-	}
-	if err := cat.check(s.target()); err != nil {
-		if s.used() && cat.vanished() {
-			return nil, failf(ErrEvidence, "%w; it was there before: rows after %s may have been lost", err, s.lastConfirmed())
-		}
-		return nil, err
-	}
-	origin := Origin{
-		SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot,
-		Publication: cat.Publication.identity(),
-	}
-	position := decoder.LSN(system.XLogPos)
-	if err := s.continues(origin, cat.Slot.ConfirmedFlush, position); err != nil {
-		return nil, err
+	} else if system.SystemID != origin.SystemID || system.Timeline != origin.Timeline {
+		return nil, errors.New("the server changed while it was examined")
 	}
 	start := max(cat.Slot.ConfirmedFlush, s.Confirmed())
 	if err := pglogrepl.StartReplication(ctx, conn, `"`+s.cfg.Slot+`"`, pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{
@@ -182,6 +169,50 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	}, nil
 }
 
+// examine checks that the server and its slot are those that were followed before, and that they can be followed. It does so
+// on a connection of its own: a walsender that has answered queries decodes with what it keeps of the catalog from then,
+// instead of the catalog as it was when a row was written. From PostgreSQL 16 on it then takes a row apart by the columns
+// that the table was given later, and in any version it leaves out, without a word, the rows from before the publication.
+func (s *Stream) examine(ctx context.Context) (Origin, *catalog, error) {
+	conn, _, err := dial(ctx, s.cfg.ConnConfig, true)
+	if err != nil {
+		return Origin{}, nil, err
+	}
+	defer hangUp(conn)
+	system, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return Origin{}, nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
+	}
+	cat, err := readCatalog(ctx, conn, s.target())
+	if err != nil {
+		return Origin{}, nil, err
+	}
+	origin := Origin{SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot}
+	if err := s.recall(); err != nil {
+		return Origin{}, nil, err
+	}
+	if !cat.Standby { // its timeline and its WAL are none of its own, and it is not going to be followed
+		if err := s.sameServer(origin, decoder.LSN(system.XLogPos)); err != nil {
+			return Origin{}, nil, err
+		}
+	}
+	if err := cat.check(s.target()); err != nil {
+		if s.used() && !cat.Standby && !errors.Is(err, ErrEvidence) {
+			err = failf(ErrEvidence, "%w; it was in order before: rows after %s may have been lost", err, s.lastConfirmed())
+		}
+		return Origin{}, nil, err
+	}
+	origin.Publication = cat.Publication.identity()
+	if err := s.continues(origin, cat.Slot.ConfirmedFlush); err != nil {
+		return Origin{}, nil, err
+	}
+	if cat.Slot.Active {
+		// What its consumer confirms between here and START_REPLICATION would not be seen.
+		return Origin{}, nil, fmt.Errorf("%w: %s", errBusy, s.cfg.Slot)
+	}
+	return origin, cat, nil
+}
+
 // statusEvery is often enough for the server, and for an answer to come before patience ends.
 func (s *Stream) statusEvery(senderTimeout time.Duration) time.Duration {
 	every := min(s.cfg.StatusInterval, s.cfg.ReceiveTimeout/3)
@@ -191,21 +222,41 @@ func (s *Stream) statusEvery(senderTimeout time.Duration) time.Duration {
 	return every
 }
 
-// continues checks that the slot goes on where it was left: same cluster, timeline, slot and publication, and nobody has
-// moved its position.
-func (s *Stream) continues(now Origin, slot, server decoder.LSN) error {
-	was := Mark{Origin: now}
-	switch {
-	case s.connected:
-		was.Origin = s.mark.Origin
-	case s.cfg.Previous != nil:
-		was.Origin = s.cfg.Previous.Origin
-	default:
+// recall reads what an earlier run left, until this one has a stream of its own. It comes after the catalog: a process
+// that still has the slot saves each position before it confirms it, so a slot that stands past what is read here was
+// touched by somebody else.
+func (s *Stream) recall() error {
+	if s.connected {
 		return nil
 	}
-	was.Confirmed = s.Confirmed()
-	accept := "; if that is known and accepted, move the checkpoint in state_dir away and start again"
+	previous, err := s.cfg.Previous()
+	if err != nil {
+		return failf(ErrEvidence, "%w", err)
+	}
+	if s.previous = previous; previous != nil {
+		s.Confirm(previous.Confirmed)
+	}
+	return nil
+}
+
+// followed returns what was followed before, nil if nothing was.
+func (s *Stream) followed() *Mark {
 	switch {
+	case s.connected:
+		return &Mark{Origin: s.mark.Origin, Confirmed: s.Confirmed()}
+	case s.previous != nil:
+		return s.previous
+	}
+	return nil
+}
+
+const accept = "; if that is known and accepted, move the checkpoint in state_dir away and start again"
+
+// sameServer checks that it is the server that was followed before: same cluster and timeline, and no less WAL.
+func (s *Stream) sameServer(now Origin, end decoder.LSN) error {
+	was := s.followed()
+	switch {
+	case was == nil:
 	case was.SystemID != now.SystemID:
 		return failf(ErrEvidence, "the server is another cluster (system identifier %s) than the one followed until %s (%s)%s",
 			now.SystemID, was.Confirmed, was.SystemID, accept)
@@ -215,9 +266,19 @@ func (s *Stream) continues(now Origin, slot, server decoder.LSN) error {
 	case was.Database != now.Database || was.Slot != now.Slot:
 		return failf(ErrEvidence, "the checkpoint in state_dir belongs to slot %s of database %s, not to slot %s of %s: give "+
 			"each its own state_dir", was.Slot, was.Database, now.Slot, now.Database)
-	case was.Confirmed > server:
+	case was.Confirmed > end:
 		return failf(ErrEvidence, "the server's WAL ends at %s, before %s up to where it was followed: it was restored to an "+
-			"earlier state%s", server, was.Confirmed, accept)
+			"earlier state%s", end, was.Confirmed, accept)
+	}
+	return nil
+}
+
+// continues checks that the slot goes on where it was left: nobody has moved its position, and the publication is the one
+// it was.
+func (s *Stream) continues(now Origin, slot decoder.LSN) error {
+	was := s.followed()
+	switch {
+	case was == nil:
 	case slot > was.Confirmed:
 		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: it was re-created, or "+
 			"somebody else consumed it; rows between the two were not delivered%s", now.Slot, slot, was.Confirmed, accept)

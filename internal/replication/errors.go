@@ -43,11 +43,15 @@ func failf(class error, format string, args ...any) error {
 	return &classed{class: class, text: err.Error(), cause: errors.Unwrap(err)}
 }
 
+// errUnpublished is a publication that does not exist where the slot stands.
+var errUnpublished = errors.New("rows are left out")
+
 // Errors by which a session ends that may heal.
 var (
 	errSilent   = errors.New("the server has been silent for too long")
 	errStopping = errors.New("the server is shutting down")
 	errCopyDone = errors.New("the server ended the stream")
+	errBusy     = errors.New("another consumer streams from the slot")
 )
 
 // SQLSTATE codes that decide what happens next.
@@ -77,6 +81,9 @@ func (s *Stream) classify(err error) error {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		return s.classifyServer(err, pgErr)
+	}
+	if errors.Is(err, errUnpublished) {
+		return s.unpublished(err)
 	}
 	if errors.Is(err, ErrConfig) || s.connected {
 		return err
@@ -108,14 +115,19 @@ func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
 	case codeFeatureNotSupported:
 		return failf(ErrSetup, "%w; connect to a primary server", err)
 	case codeUndefinedObject:
-		if s.used() {
-			return failf(ErrEvidence, "%w; it was there before: rows may have been lost since %s", err, s.lastConfirmed())
-		}
-		return failf(ErrSetup, "%w; the publication must be older than the slot: drop the slot and run `pgwitness init --apply`", err)
+		return s.unpublished(err)
 	case codeNotInState, codeUndefinedFile:
 		return failf(ErrEvidence, "slot %s: %w; rows after %s may have been lost", s.cfg.Slot, err, s.lastConfirmed())
 	}
 	return err
+}
+
+// unpublished classes err, by which the server told that the slot does not know the publication.
+func (s *Stream) unpublished(err error) error {
+	if s.used() {
+		return failf(ErrEvidence, "%w; it was there before: rows may have been lost since %s", err, s.lastConfirmed())
+	}
+	return failf(ErrSetup, "%w; the publication must be older than the slot: drop the slot and run `pgwitness init --apply`", err)
 }
 
 // fatal says whether err needs a person.
@@ -138,6 +150,8 @@ func reason(err error) string {
 		return "shutdown"
 	case errors.Is(err, errSilent):
 		return "silent"
+	case errors.Is(err, errBusy):
+		return "slot_busy"
 	case errors.As(err, &pgErr):
 		switch pgErr.Code {
 		case codeAdminShutdown, codeCrashShutdown:

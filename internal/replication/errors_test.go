@@ -56,8 +56,8 @@ func TestClassify(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := NewStream(Config{Slot: "pgwitness", Previous: test.previous})
-			s.connected = test.connected
+			s := NewStream(Config{Slot: "pgwitness"})
+			s.previous, s.connected = test.previous, test.connected
 			err := s.classify(test.err)
 			if test.class != nil {
 				if !errors.Is(err, test.class) || !fatal(err) {
@@ -79,7 +79,8 @@ func TestClassify(t *testing.T) {
 }
 
 func TestEvidenceErrorSaysFromWhere(t *testing.T) {
-	s := NewStream(Config{Slot: "pgwitness", Previous: &Mark{Confirmed: 0x16B3748}})
+	s := NewStream(Config{Slot: "pgwitness"})
+	s.Confirm(0x16B3748)
 	err := s.classify(&pgconn.PgError{Code: "55000", Message: "can no longer get changes"})
 	if !strings.Contains(err.Error(), "0/16B3748") {
 		t.Errorf("%v does not name the last confirmed position", err)

@@ -50,6 +50,8 @@ type Monitor struct {
 	every   time.Duration
 	observe func(SlotState)
 	log     *slog.Logger
+
+	end decoder.LSN // of the WAL, before the catalog was read last; owned by Run
 }
 
 // NewMonitor returns a Monitor for stream's slot that calls observe with what it reads, at each interval (which defaults
@@ -61,8 +63,9 @@ func NewMonitor(stream *Stream, every time.Duration, observe func(SlotState)) *M
 	return &Monitor{stream: stream, every: every, observe: observe, log: stream.log}
 }
 
-// Run watches until ctx is done, and then returns nil. It returns an ErrEvidence when rows pass the stream unseen, as they
-// do without an error from PostgreSQL 18 on once the publication has lost the table.
+// Run watches until ctx is done, and then returns nil. It returns an ErrEvidence when rows may pass the stream unseen, as
+// they do without an error from PostgreSQL 18 on once the publication has lost the table, and from any version once the
+// table is dropped; first it lets be delivered what was committed before.
 func (m *Monitor) Run(ctx context.Context) error {
 	// Before the first connection of the stream there is nothing to watch, and what is wrong is the stream's to tell.
 	if _, err := m.stream.Origin(ctx); err != nil {
@@ -82,6 +85,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			return nil
 		}
 		if fatal(err) {
+			m.outlast(ctx, err)
 			return err
 		}
 		if !failing {
@@ -98,14 +102,30 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return nil
 }
 
-// stopping says whether err is how a server that shuts down turns a connection away.
+// outlast waits until everything is confirmed that was in the WAL when err was found. What a dropped table held may be
+// nowhere else any more.
+func (m *Monitor) outlast(ctx context.Context, err error) {
+	if m.stream.Confirmed() >= m.end {
+		return
+	}
+	m.log.Error("evidence may be lost; ending once everything before that is delivered", "until", m.end, "error", err)
+	const look = 50 * time.Millisecond
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for m.stream.Confirmed() < m.end {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stopping says whether err is how a server that shuts down turns a connection away. A server that starts says the same,
+// but then there is no stream that could be let go. A refused connection says nothing of the one that there is.
 func stopping(err error) bool {
 	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		// A server that starts says 57P03 too; but then there is no stream that could be let go.
-		return pgErr.Code == codeCannotConnectNow
-	}
-	return isRefused(err)
+	return errors.As(err, &pgErr) && pgErr.Code == codeCannotConnectNow
 }
 
 // watch reads the catalog at each interval on one connection, until that fails.
@@ -148,12 +168,21 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 	if cat.Slot != nil && cat.WALPosition != nil {
 		m.observe(cat.Slot.state(*cat.WALPosition))
 	}
-	if cat.Standby || cat.Table == nil {
-		return nil // the stream meets that by itself
+	if cat.Standby {
+		return nil // the stream has ended, or will
 	}
-	if err := cat.checkPublication(t, ""); err != nil {
-		return failf(ErrEvidence, "%w; it was there when the stream began: rows may have passed unseen since %s",
+	m.end = *cat.WALPosition
+	err = cat.checkTable(t)
+	if err == nil {
+		err = cat.checkPublication(t, "")
+	}
+	if err != nil {
+		return failf(ErrEvidence, "%w; it was in order when the stream began: rows may have passed unseen since %s",
 			err, m.stream.lastConfirmed())
+	}
+	if s := cat.Slot; s != nil && s.ConfirmedFlush > m.stream.Confirmed() {
+		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: somebody else consumed "+
+			"it; rows between the two were not delivered", t.slot, s.ConfirmedFlush, m.stream.lastConfirmed())
 	}
 	if now, was := cat.Publication.identity(), m.stream.mark.Publication; now != was {
 		return failf(ErrEvidence, "publication %s, or the table's membership in it, was re-created while the stream ran: rows "+

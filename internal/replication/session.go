@@ -152,8 +152,14 @@ func (s *session) handle(message pgproto3.BackendMessage) error {
 		return pgconn.ErrorResponseToPgError(m)
 	case *pgproto3.CopyDone, *pgproto3.CommandComplete, *pgproto3.ReadyForQuery:
 		return errCopyDone
+	case *pgproto3.NoticeResponse:
+		// From PostgreSQL 18 on it is no more than a warning that the slot knows of no such publication where it stands, and
+		// the rows are left out.
+		if m.Code == codeNotInState && m.SeverityUnlocalized == "WARNING" {
+			return fmt.Errorf("%w: %s: %s", errUnpublished, m.Message, m.Detail)
+		}
 	}
-	return nil // notices and parameter changes
+	return nil // other notices, and parameter changes
 }
 
 func (s *session) xlogData(data []byte) error {

@@ -32,6 +32,7 @@ type Stream struct {
 	over       chan struct{} // closed when Run returns
 
 	// The rest is owned by Run.
+	previous  *Mark            // what an earlier run left
 	connected bool             // this process had a stream before
 	handed    decoder.Position // of the last event in a pending batch: what a new connection sends again up to here is dropped
 	marked    decoder.LSN      // the last position that was let ride in a batch
@@ -46,9 +47,6 @@ func NewStream(cfg Config) *Stream {
 		cfg: cfg, log: cfg.Logger, handoff: newHandoff(cfg.BufferBytes / 2),
 		wake: make(chan struct{}, 1), originSet: make(chan struct{}), over: make(chan struct{}),
 		patience: cfg.ReceiveTimeout,
-	}
-	if cfg.Previous != nil {
-		s.confirmed.Store(uint64(cfg.Previous.Confirmed))
 	}
 	return s
 }
@@ -152,7 +150,7 @@ func (s *Stream) interrupt() {
 	}
 }
 
-func (s *Stream) used() bool { return s.cfg.Previous != nil || s.connected }
+func (s *Stream) used() bool { return s.previous != nil || s.connected }
 
 func (s *Stream) lastConfirmed() string {
 	if c := s.Confirmed(); c != 0 {

@@ -35,6 +35,14 @@ func (c *conn) serve() {
 	if _, ok := startup.(*pgproto3.StartupMessage); err != nil || !ok {
 		return
 	}
+	c.server.mu.Lock()
+	stopping := c.server.stopping
+	c.server.mu.Unlock()
+	if stopping {
+		c.backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P03", Message: "the database system is shutting down"})
+		_ = c.backend.Flush() // the client may have left
+		return
+	}
 	c.backend.Send(&pgproto3.AuthenticationOk{})
 	c.backend.Send(&pgproto3.ParameterStatus{Name: "server_version", Value: "17.6"})
 	c.backend.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 1}})

@@ -47,8 +47,8 @@ type Server struct {
 	conn      *conn          // the one that streams
 	idle      map[*conn]bool // those that do not
 	refuse    bool           // connections are refused
-	stopping  bool
-	stalled   bool // sends nothing, hears nothing: a black hole
+	stopping  bool           // new connections are turned away in words
+	stalled   bool           // sends nothing, hears nothing: a black hole
 	dials     int
 	sent      int // bytes of messages handed to clients
 	// onFlush is called with each flush position, before the slot takes it over.
@@ -143,7 +143,7 @@ func (s *Server) Shutdown() {
 	var c *conn
 	s.change(func() {
 		c = s.conn
-		s.stopping, s.refuse = true, true
+		s.stopping = true
 		for other := range s.idle {
 			_ = other.net.Close() // ordinary backends are terminated first
 		}
@@ -157,7 +157,7 @@ func (s *Server) Shutdown() {
 // the one confirmed last, or an earlier one that was.
 func (s *Server) Restart(forget bool) {
 	s.change(func() {
-		s.stopping, s.refuse = false, false
+		s.stopping = false
 		if forget && len(s.acked) > 1 {
 			s.confirmed = s.acked[len(s.acked)/2]
 		}
