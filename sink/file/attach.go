@@ -46,7 +46,7 @@ func (s *Sink) attach() error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%w: %s is not a regular file (%s): configure the path of a file", sink.ErrConfig, s.cfg.Path, info.Mode().Type())
+		return fmt.Errorf("%w: %s is not a regular file but %s: configure the path of a file", sink.ErrConfig, s.cfg.Path, kind(info.Mode()))
 	}
 	mine := info != nil && s.file != nil && os.SameFile(info, s.info)
 	state, err := s.recallState(info, mine)
@@ -72,6 +72,19 @@ func (s *Sink) attach() error {
 	_ = s.closeFile()
 	s.file, s.info, s.stale = file, info, false
 	return nil
+}
+
+// kind names what is no regular file.
+func kind(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something else" // a named pipe, a socket
 }
 
 // acquire takes the lock, unless it is held and PATH.lock still is what it was taken on: the directory may have been
