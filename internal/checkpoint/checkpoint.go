@@ -3,6 +3,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,12 +44,12 @@ func (s *Store) Load() (*replication.Mark, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, fmt.Errorf("checkpoint: %w; make it a file that this user may read and write", err)
 	}
 	mark := new(replication.Mark)
 	if err := json.Unmarshal(text, mark); err != nil || mark.Slot == "" {
 		return nil, fmt.Errorf("checkpoint %s is damaged (%w): without it nothing tells whether the slot was touched; "+
-			"move it away to go on from the slot's own position", s.path, errors.Join(err, errors.New("no slot in it")))
+			"move it away to go on from the slot's own position", s.path, cmp.Or(err, errors.New("no slot in it")))
 	}
 	return mark, nil
 }
