@@ -161,6 +161,9 @@ func classifyDial(err error) error {
 	switch pgErr.Code {
 	case "28P01", "28000", "3D000": // the password, the user or pg_hba.conf, the database
 		return refuse(replication.ErrConfig, "%w; check the user, the password, the database of source.dsn, and pg_hba.conf", err)
+	case "42704", "22023": // a setting that the server does not know, or not with this value
+		return refuse(replication.ErrConfig, "%w; check the keywords of source.dsn and PGOPTIONS: one that libpq does not know is taken "+
+			"for a setting of the server", err)
 	case codeInsufficientRights:
 		return refuse(replication.ErrSetup, "%w; connect as an administrator of the database", err)
 	}
