@@ -78,6 +78,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		err := p.loop(taking, writing)
+		if !errors.Is(err, io.EOF) { // at the EndPos everything is to be confirmed, however long that takes
+			end()
+		}
 		for _, w := range p.workers {
 			close(w.jobs)
 		}
