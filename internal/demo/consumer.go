@@ -75,7 +75,7 @@ func (c *consumer) run(ctx context.Context) error {
 		for alive := true; alive; {
 			select {
 			case <-kills:
-				c.end(process, os.Kill)
+				_ = c.end(process, os.Kill) // it is gone one way or the other
 				c.kills++
 				c.killed(c.kills)
 				alive = false
@@ -84,7 +84,7 @@ func (c *consumer) run(ctx context.Context) error {
 			case <-c.stop:
 				return c.end(process, terminate)
 			case <-ctx.Done():
-				c.end(process, os.Kill)
+				_ = c.end(process, os.Kill) // the cause tells more
 				return context.Cause(ctx)
 			case <-process.exited:
 				return process.failure()

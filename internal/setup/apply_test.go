@@ -98,7 +98,7 @@ func TestApplyMendsTheRole(t *testing.T) {
 
 // Amazon's servers have the role rds_replication in place of the attribute.
 func TestApplyOnAmazon(t *testing.T) {
-	server := startServer(t, 17, nil)
+	server := startServer(t, 17)
 	exec(t, server.connect(t, "postgres"), "CREATE ROLE rds_replication")
 	for there, want := range map[string]string{
 		"":                         "created with LOGIN",
@@ -133,7 +133,7 @@ func TestFailover(t *testing.T) {
 
 // PostgreSQL answers some statements that do nothing with a warning only.
 func TestApplyLooksAgain(t *testing.T) {
-	cfg := startServer(t, 18, nil).schema(t, seedTable)
+	cfg := startServer(t, 18).schema(t, seedTable)
 	s := open(t, cfg)
 	for i := range s.steps {
 		if strings.HasPrefix(s.steps[i].sql, "CREATE PUBLICATION") {
@@ -145,7 +145,7 @@ func TestApplyLooksAgain(t *testing.T) {
 }
 
 func TestCountGivesUp(t *testing.T) {
-	server := startServer(t, 18, nil)
+	server := startServer(t, 18)
 	cfg := server.database(t, `CREATE TABLE audit (id int, note text) PARTITION BY RANGE (id);
 		CREATE TABLE half PARTITION OF audit FOR VALUES FROM (0) TO (100000);
 		CREATE TABLE other PARTITION OF audit FOR VALUES FROM (100000) TO (200000);

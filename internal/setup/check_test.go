@@ -67,7 +67,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMissingTable(t *testing.T) {
-	server := startServer(t, 18, nil)
+	server := startServer(t, 18)
 	for there, words := range map[string][]string{
 		"": {"table public.audit does not exist in database case_", "create the audit table first"},
 		"CREATE SCHEMA log; CREATE TABLE log.odd (); CREATE TABLE audits ()": {"did you mean public.audits?"},
@@ -78,14 +78,14 @@ func TestMissingTable(t *testing.T) {
 }
 
 func TestFailoverNeedsNewerServer(t *testing.T) {
-	cfg := startServer(t, 16, nil).database(t, seedTable)
+	cfg := startServer(t, 16).database(t, seedTable)
 	cfg.Failover = true
 	_, err := Open(t.Context(), cfg)
 	checkError(t, err, replication.ErrSetup, "--failover", "PostgreSQL 16.", "came with 17")
 }
 
 func TestConnectFailures(t *testing.T) {
-	server := startServer(t, 18, nil)
+	server := startServer(t, 18)
 	cfg := server.database(t, seedTable+"CREATE ROLE outsider LOGIN PASSWORD 'trustno1'; REVOKE CONNECT ON DATABASE $name FROM PUBLIC")
 	nowhere := server.as(t, cfg, "outsider", "trustno1")
 	nowhere.ConnConfig.Database = "nowhere"

@@ -22,8 +22,7 @@ func (s *Setup) countRows(ctx context.Context) (amount, caveat string) {
 		return rowsAre(count), ""
 	}
 	why := "counting failed"
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code {
 		case codeQueryCanceled:
 			why = fmt.Sprintf("counting took longer than %v", s.countPatience)

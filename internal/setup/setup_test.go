@@ -34,17 +34,14 @@ type testServer struct {
 func eachVersion(t *testing.T, versions []int, f func(*testing.T, *testServer)) {
 	for _, version := range versions {
 		t.Run(strconv.Itoa(version), func(t *testing.T) {
-			f(t, startServer(t, version, nil))
+			f(t, startServer(t, version))
 		})
 	}
 }
 
-func startServer(t *testing.T, version int, settings map[string]string) *testServer {
-	all := map[string]string{"max_replication_slots": "100", "max_prepared_transactions": "5"}
-	for name, value := range settings {
-		all[name] = value
-	}
-	return &testServer{Server: pgtest.Start(t, embeddedpg.Config{Version: version, Settings: all}), version: version}
+func startServer(t *testing.T, version int) *testServer {
+	settings := map[string]string{"max_replication_slots": "100", "max_prepared_transactions": "5"}
+	return &testServer{Server: pgtest.Start(t, embeddedpg.Config{Version: version, Settings: settings}), version: version}
 }
 
 // database makes a database in which sql has run, and returns how to set it up for the table public.audit.
@@ -222,7 +219,7 @@ func checkError(t *testing.T, err, class error, words ...string) {
 		t.Fatal("no error")
 	}
 	for _, c := range []error{replication.ErrConfig, replication.ErrSetup, replication.ErrEvidence} {
-		if is := errors.Is(err, c); is != (c == class) {
+		if is := errors.Is(err, c); is != errors.Is(class, c) {
 			t.Errorf("is of class %v: %v; the error: %v", c, is, err)
 		}
 	}
