@@ -12,7 +12,7 @@ CREATE TABLE customers (
     id SERIAL PRIMARY KEY,
     name TEXT NOT NULL,
     city TEXT NOT NULL,
-    since TIMESTAMPTZ NOT NULL DEFAULT current_timestamp
+    since DATE NOT NULL DEFAULT current_date
 );
 
 CREATE TABLE products (

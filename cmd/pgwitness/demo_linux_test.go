@@ -286,16 +286,18 @@ func TestDemoOffered(t *testing.T) {
 			return left == 0
 		}, func() string { return "the demo leaves a slot, a database or a role" })
 	}
-	exec := func(database, sql string) {
+	exec := func(database, sql string) (rows int64) {
 		t.Helper()
 		conn, err := pgx.Connect(t.Context(), server.DSN(database))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close(t.Context())
-		if _, err := conn.Exec(t.Context(), sql); err != nil {
+		result, err := conn.Exec(t.Context(), sql)
+		if err != nil {
 			t.Fatal(err)
 		}
+		return result.RowsAffected()
 	}
 
 	d := startDemo(t, environ, "--dsn", dsn, "--for", "500ms")
@@ -315,10 +317,12 @@ func TestDemoOffered(t *testing.T) {
 	nothingLeft()
 
 	// A demo that always says that all is well would be worth nothing.
-	d = startDemo(t, environ, "--dsn", dsn, "--for", "1s")
+	d = startDemo(t, environ, "--dsn", dsn)
 	go io.Copy(io.Discard, d.stdout)
 	d.await(t, "is open")
-	exec("pgwitness_demo", "WITH gone AS (SELECT id FROM custom_audit_log LIMIT 1) DELETE FROM custom_audit_log USING gone WHERE gone.id = custom_audit_log.id")
+	const deleteOne = "DELETE FROM custom_audit_log WHERE id = (SELECT min(id) FROM custom_audit_log)"
+	eventually(t, func() bool { return exec("pgwitness_demo", deleteOne) == 1 }, func() string { return "the audit table stays empty" })
+	d.Process.Signal(syscall.SIGTERM)
 	if code := d.end(t); code != exitDifferences || d.numbers(t)["invented"] != 1 || d.numbers(t)["tampering"] != 1 {
 		t.Errorf("exit code %d:\n%s", code, &d.said)
 	}
@@ -329,7 +333,9 @@ func TestDemoOffered(t *testing.T) {
 	go io.Copy(io.Discard, d.stdout)
 	d.await(t, "is open")
 	exec("pgwitness_demo", "DROP PUBLICATION pgwitness_demo")
-	if code := d.end(t); code != exitEvidence || !strings.Contains(d.said.String(), "does not exist") {
+	code := d.end(t)
+	if want := fmt.Sprintf("pgwitness run, ended with exit code %d;", code); code <= exitFailed || !strings.Contains(d.said.String(), want) ||
+		!strings.Contains(d.said.String(), "does not exist") {
 		t.Errorf("exit code %d:\n%s", code, &d.said)
 	}
 	nothingLeft()

@@ -92,7 +92,7 @@ func (s *stage) play(alive, wanted context.Context) (err error) {
 	if err := install(wanted, conn); err != nil {
 		return err
 	}
-	s.screen.step("custom_audit_log and its trigger are installed as scripts/seed.sql has them, and a shop beside them")
+	s.screen.step("custom_audit_log and its trigger are installed, and a shop beside them")
 	return s.perform(alive, wanted, db, conn)
 }
 
