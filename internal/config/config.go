@@ -87,7 +87,8 @@ type FileSink struct {
 
 // Buffer bounds the events between the database and the sinks.
 type Buffer struct {
-	// MaxBytes is what one batch may hold before reading pauses; a single row may exceed it. Defaults to 16MiB.
+	// MaxBytes bounds the events that were received and are not durable yet, beside one row; at the bound reading pauses.
+	// Defaults to 16MiB.
 	MaxBytes Size `koanf:"max_bytes"`
 }
 

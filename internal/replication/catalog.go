@@ -38,6 +38,7 @@ type catalogTable struct {
 	Kind        string   `json:"kind"`
 	Persistence string   `json:"persistence"`
 	Children    bool     `json:"children"`
+	Unlogged    bool     `json:"unlogged"` // it has a partition whose rows never reach the WAL
 	Key         []string `json:"key"`
 }
 
@@ -89,8 +90,10 @@ const catalogQuery = `SELECT json_build_object(
  'wal_position', CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END,
  'table', (SELECT json_build_object('oid', c.oid::bigint, 'kind', c.relkind, 'persistence', c.relpersistence,
     'children', EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid),
+    'unlogged', EXISTS (SELECT FROM pg_partition_tree(c.oid) l JOIN pg_class p ON p.oid = l.relid
+      WHERE p.relkind = 'f' OR p.relpersistence <> 'p'),
     'key', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_index i
-      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
       WHERE i.indrelid = c.oid AND i.indisprimary))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %[3]s AND c.relname = %[4]s),
  'slot', (SELECT to_jsonb(s) FROM pg_replication_slots s WHERE s.slot_name = %[1]s),
@@ -151,6 +154,9 @@ func (c *catalog) checkTable(t target) error {
 	case c.Table.Persistence != "p":
 		return failf(ErrSetup, "%s is unlogged or temporary, so its rows never reach the WAL: ALTER TABLE %s SET LOGGED",
 			t.tableName(), t.tableName())
+	case c.Table.Unlogged:
+		return failf(ErrSetup, "%s has a partition that is unlogged or a foreign table, so its rows never reach the WAL: detach it, "+
+			"or make it an ordinary one", t.tableName())
 	case c.Table.Kind == ordinary && c.Table.Children:
 		return failf(ErrSetup, "%s has children by inheritance, whose rows are not its own in the stream; use declarative "+
 			"partitioning", t.tableName())

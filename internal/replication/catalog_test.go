@@ -42,6 +42,7 @@ func TestCheck(t *testing.T) {
 		{"view", `"kind": "r"`, `"kind": "v"`, ErrSetup, "not a table"},
 		{"unlogged", `"persistence": "p"`, `"persistence": "u"`, ErrSetup, "SET LOGGED"},
 		{"inheritance", `"children": false`, `"children": true`, ErrSetup, "inheritance"},
+		{"partition that is not logged", `"children": false`, `"children": true, "unlogged": true`, ErrSetup, "partition that is unlogged"},
 		{"partitions", `"kind": "r", "persistence": "p", "children": false`, `"kind": "p", "persistence": "p", "children": true`, nil, ""},
 		{"partitions by their own names", `"viaroot": true`, `"viaroot": false`, nil, ""},
 		{"table not published", `"published": true`, `"published": false`, ErrSetup, "ADD TABLE"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,10 +50,9 @@ func dial(ctx context.Context, configure func() (*pgconn.Config, error), replica
 		cfg.RuntimeParams["replication"] = "database"
 		cfg.RuntimeParams["client_min_messages"] = "warning" // one of them counts: see session.handle
 	}
-	if len(cfg.Fallbacks) > 0 {
-		cfg.ValidateConnect = refuseStandby
-	} else {
-		cfg.ValidateConnect = nil // libpq's own check needs the extended protocol, which a walsender does not speak
+	cfg.ValidateConnect = nil // pgconn's own needs the extended protocol, which a walsender does not speak
+	if slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cfg.Host || f.Port != cfg.Port }) {
+		cfg.ValidateConnect = refuseStandby // sslmode=prefer makes a fallback too, to the same host
 	}
 	var last *link // hosts are tried one after another: the last one dialled is the one connected to
 	connected := false

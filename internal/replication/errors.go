@@ -60,6 +60,7 @@ const (
 	codeInvalidAuth         = "28000"
 	codeNoDatabase          = "3D000"
 	codeInsufficientRights  = "42501"
+	codeInvalidValue        = "22023"
 	codeUndefinedObject     = "42704"
 	codeNotInState          = "55000"
 	codeObjectInUse         = "55006"
@@ -97,6 +98,8 @@ func (s *Stream) classify(err error) error {
 	switch {
 	case errors.As(err, &hostname), errors.As(err, &authority), errors.As(err, &invalid), errors.As(err, &verify):
 		return failf(ErrConfig, "%w; check sslmode and sslrootcert of source.dsn", err)
+	case strings.Contains(err.Error(), "require_auth check failed"), strings.Contains(err.Error(), "channel binding check failed"):
+		return failf(ErrConfig, "%w; change require_auth or channel_binding of source.dsn, or how pg_hba.conf has the server authenticate", err)
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		return failf(ErrConfig, "%w; the server has no TLS: change sslmode of source.dsn, or enable ssl on the server", err)
 	}
@@ -104,6 +107,20 @@ func (s *Stream) classify(err error) error {
 }
 
 func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
+	var refused *pgconn.ConnectError
+	if errors.As(err, &refused) { // then these codes have nothing to do with slot and publication
+		switch {
+		case pgErr.Code != codeUndefinedObject && pgErr.Code != codeInvalidValue && pgErr.Code != codeNotInState:
+		case s.connected:
+			return err
+		case pgErr.Code == codeNotInState:
+			return failf(ErrSetup, "%w; let the database accept connections (ALTER DATABASE … ALLOW_CONNECTIONS true), or name "+
+				"another one in source.dsn", err)
+		default:
+			return failf(ErrConfig, "%w; check the keywords of source.dsn and PGOPTIONS: one that libpq does not know is taken for a "+
+				"setting of the server", err)
+		}
+	}
 	switch pgErr.Code {
 	case codeInvalidPassword, codeInvalidAuth, codeNoDatabase:
 		if s.connected {
@@ -122,10 +139,12 @@ func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
 	return err
 }
 
-// unpublished classes err, by which the server told that the slot does not know the publication.
+// unpublished classes err, by which the server told that the slot does not know the publication. That a stream has begun does
+// not say that it ever did: START_REPLICATION does not look.
 func (s *Stream) unpublished(err error) error {
-	if s.used() {
-		return failf(ErrEvidence, "%w; it was there before: rows may have been lost since %s", err, s.lastConfirmed())
+	if s.previous != nil || s.Confirmed() > s.mark.Confirmed {
+		return failf(ErrEvidence, "%w; it was dropped, or is younger than the slot: rows may have been lost since %s; drop the slot, "+
+			"run `pgwitness init --apply`, and take what is missing from the table", err, s.lastConfirmed())
 	}
 	return failf(ErrSetup, "%w; the publication must be older than the slot: drop the slot and run `pgwitness init --apply`", err)
 }

@@ -47,6 +47,7 @@ const (
 // run receives until ctx is done or the connection ends.
 func (s *session) run(ctx context.Context) error {
 	s.heard = time.Now()
+	s.stream.cfg.Observer.Received(s.received)
 	if err := s.sendStatus(false); err != nil {
 		return err
 	}
