@@ -1,0 +1,304 @@
+//go:build unix
+
+package crashtest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"pgwitness/internal/embeddedpg"
+	"pgwitness/internal/embeddedpg/pgtest"
+	"pgwitness/internal/witnesstest"
+)
+
+func TestMain(m *testing.M) { witnesstest.Main(m) }
+
+const (
+	// shortCampaign is what an ordinary run of all tests has time for.
+	shortCampaign = 15 * time.Second
+	// roundTime is how long faults are made in a round, at most: what one has to keep in memory stays small.
+	roundTime = 30 * time.Second
+	// mostBehind is how many rows the consumer may be behind before the writers wait for it.
+	mostBehind = 150_000
+)
+
+// TestCampaign runs rounds for CRASH_DURATION.
+func TestCampaign(t *testing.T) {
+	duration, err := time.ParseDuration(cmp.Or(os.Getenv("CRASH_DURATION"), shortCampaign.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("CRASH_SEED"), strconv.FormatUint(rand.Uint64(), 10)), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := strconv.Atoi(cmp.Or(os.Getenv("CRASH_VERSION"), strconv.Itoa(embeddedpg.DefaultVersion)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("CRASH_SEED=%d CRASH_VERSION=%d CRASH_DURATION=%v", seed, version, duration)
+	witnesstest.Binary(t)
+	server := pgtest.Start(t, embeddedpg.Config{Version: version, Settings: map[string]string{
+		"max_prepared_transactions": "50",
+		"max_connections":           "100",
+		"wal_sender_timeout":        "3s", // a killed consumer behind a black hole holds the slot for that long
+	}})
+	tally := map[string]int{}
+	for begun, n := time.Now(), 0; time.Since(begun) < duration; n++ {
+		r := &round{seed: seed + uint64(n), tally: tally}
+		t.Run(fmt.Sprintf("%d", r.seed), func(t *testing.T) { r.run(t, server, min(roundTime, duration-time.Since(begun))) })
+		if t.Failed() {
+			t.Logf("to repeat this round: CRASH_SEED=%d", r.seed)
+			break
+		}
+	}
+	t.Log(describe(tally))
+	if least := int(duration / (3 * time.Second)); !t.Failed() && tally["kill"] < least {
+		t.Errorf("killed %d times only, not %d", tally["kill"], least)
+	}
+	var missed []string
+	for _, name := range slices.Sorted(maps.Keys(failpoints)) {
+		if tally["kill at "+name] == 0 {
+			missed = append(missed, name)
+		}
+	}
+	t.Logf("failpoints without a kill: %v", missed)
+}
+
+func describe(tally map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(tally)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, tally[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// round is one database, with one slot and one run of the consumer's files, from the first row to the comparison.
+type round struct {
+	seed  uint64
+	tally map[string]int
+
+	reference *reference
+	watcher   *watcher
+	saboteur  *saboteur
+}
+
+// random returns the round's sequence with that number.
+func (r *round) random(sequence uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, sequence)) }
+
+func (r *round) run(t *testing.T, server *embeddedpg.Server, faults time.Duration) {
+	dir, err := os.MkdirTemp("", "pgwitness-crash-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the files are kept in %s, the server's log was %s", dir, server.LogFile())
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	database := witnesstest.NewDatabase(t, server)
+	database.Exec(t, "CREATE TABLE unpublished (text text)")
+	slot := database.Name + "_reference"
+	begin := database.Query(t, "SELECT lsn::text FROM pg_create_logical_replication_slot('"+slot+"', 'pgoutput')")
+	position, err := pglogrepl.ParseLSN(begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lots := r.random(0)
+	r.saboteur = &saboteur{
+		database: database, proxy: witnesstest.NewProxy(t, server), dir: dir, sinks: 1 + lots.IntN(2), stdout: lots.IntN(2) == 0, random: lots, tally: r.tally,
+	}
+	r.reference = &reference{dsn: database.AdminDSN(), slot: slot, publication: database.Name, position: position}
+	r.watcher = &watcher{dsn: database.AdminDSN(), slot: database.Name, reference: r.reference}
+	for i := range r.saboteur.sinks {
+		r.watcher.followers = append(r.watcher.followers, newFollower(r.saboteur.filePath(i)))
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	group, running := errgroup.WithContext(ctx)
+	finish := sync.OnceFunc(func() {
+		stop()
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer finish()
+	group.Go(func() error { return r.reference.run(running) })
+	group.Go(func() error { return r.watcher.run(running) })
+	group.Go(func() error { return r.report(running, t) })
+	writing, stopWriting := context.WithCancel(running)
+	defer stopWriting()
+	var writers sync.WaitGroup
+	for _, w := range r.writers() {
+		writers.Add(1)
+		group.Go(func() error {
+			defer writers.Done()
+			return w(writing)
+		})
+	}
+
+	r.saboteur.start(t, r.saboteur.lot())
+	r.saboteur.run(t, time.Now().Add(faults), running.Done())
+	stopWriting()
+	writers.Wait()
+	r.saboteur.rest(t)
+	if running.Err() == nil {
+		r.settle(t, running)
+	}
+	if finish(); t.Failed() {
+		return
+	}
+	r.compareFiles(t)
+	database.DropSlot(t)
+	database.Exec(t, "SELECT pg_drop_replication_slot('"+slot+"')")
+}
+
+// writers are the connections that write: some with all sorts of transactions, and one with large ones.
+func (r *round) writers() []func(context.Context) error {
+	const count = 4
+	dsn := r.saboteur.database.AdminDSN()
+	full := func() bool { return r.reference.count()-int(r.watcher.checked.Load()) > mostBehind }
+	var all []func(context.Context) error
+	for i := range uint64(count) {
+		w := &writer{dsn: dsn, name: fmt.Sprintf("w%d", i), random: r.random(1 + i), full: full}
+		all = append(all, w.run)
+	}
+	random := r.random(1 + count)
+	all = append(all, func(ctx context.Context) error {
+		for n := 0; ctx.Err() == nil; n++ {
+			pause(ctx, time.Duration(random.IntN(4000))*time.Millisecond)
+			w := &writer{dsn: dsn, name: fmt.Sprintf("b%d", n), random: random, full: full}
+			if err := w.bulk(ctx); err != nil {
+				continue // the server was restarted
+			}
+			pause(ctx, 30*time.Second)
+		}
+		return nil
+	})
+	return all
+}
+
+// report prints how far the round has got, now and then.
+func (r *round) report(ctx context.Context, t *testing.T) error {
+	ticker := time.NewTicker(5 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			t.Logf("%d rows committed, %d delivered and right", r.reference.count(), r.watcher.checked.Load())
+		}
+	}
+}
+
+// settle ends what the writers left open, waits until everything is delivered and confirmed, and ends the consumer.
+func (r *round) settle(t *testing.T, running context.Context) {
+	const limit = 90 * time.Second
+	database, conn := r.saboteur.database, r.saboteur.database.Connect(t)
+	rows, _ := conn.Query(t.Context(), "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+	prepared, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := r.random(100)
+	for _, gid := range prepared {
+		database.Exec(t, finishPrepared(random)+" PREPARED '"+gid+"'")
+	}
+	end, err := pglogrepl.ParseLSN(database.Query(t, "SELECT pg_current_wal_insert_lsn()::text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := witnesstest.Poll(limit, func() bool {
+		return running.Err() != nil || r.reference.known() >= end && int(r.watcher.checked.Load()) == r.reference.count()
+	})
+	switch {
+	case running.Err() != nil:
+		return
+	case !done:
+		t.Fatalf("%d of %d rows were delivered %v after the last fault:\n%s",
+			r.watcher.checked.Load(), r.reference.count(), limit, r.saboteur.consumer.Stderr())
+	}
+	database.AwaitConfirmed(t, limit)
+	r.saboteur.consumer.Signal(t, syscall.SIGTERM)
+	if code := r.saboteur.consumer.ExitCode(t, 20*time.Second); code != 0 {
+		t.Fatalf("exit code %d after SIGTERM:\n%s", code, r.saboteur.consumer.Stderr())
+	}
+	r.saboteur.ended(t)
+	r.compareTable(t, conn)
+}
+
+// compareTable compares the reference, and with it the files, with what the table holds.
+func (r *round) compareTable(t *testing.T, conn *pgx.Conn) {
+	want := map[string]row{}
+	for _, row := range r.reference.all() {
+		want[row.id] = row
+	}
+	if len(want) != r.reference.count() {
+		t.Errorf("%d rows of the reference have the id of another", r.reference.count()-len(want))
+	}
+	var selected []string
+	for _, column := range columns {
+		selected = append(selected, column+"::text")
+	}
+	rows, err := conn.Query(t.Context(), "SELECT "+strings.Join(selected, ", ")+" FROM custom_audit_log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		texts := make([]string, len(columns))
+		for i, value := range rows.RawValues() {
+			if texts[i] = string(value); value == nil {
+				texts[i] = null
+			}
+		}
+		var got row
+		got.setColumns(texts)
+		if row, ok := want[got.id]; !ok || row.digest != got.digest {
+			t.Errorf("the table holds %v, and the reference %v (%v)", got, row, ok)
+			break
+		}
+		delete(want, got.id)
+	}
+	if rows.Close(); rows.Err() != nil {
+		t.Fatal(rows.Err())
+	}
+	for _, row := range want {
+		t.Errorf("delivered and not in the table: %v", row)
+		break
+	}
+}
+
+// compareFiles reads each file once more from its beginning, as it is in the end.
+func (r *round) compareFiles(t *testing.T) {
+	want := r.reference.all()
+	for i := range r.saboteur.sinks {
+		f := newFollower(r.saboteur.filePath(i))
+		complete, err := f.poll()
+		err = errors.Join(err, f.check(want))
+		f.close()
+		if err != nil || !complete || f.lines != len(want) || len(f.rest) > 0 {
+			t.Errorf("%s: %d lines and %d bytes for %d rows (%v)", f.path, f.lines, len(f.rest), len(want), err)
+		}
+	}
+	r.tally["row"] += len(want)
+	r.tally["confirmation checked"] += r.watcher.confirmed
+}
