@@ -199,8 +199,8 @@ func setupMistakes(t *testing.T, ca string) []mistake {
 			want: []string{"sink file", "{dir}/audit.jsonl is not a regular file but a directory", "configure the path of a file"}},
 		{name: "file is a link", spoil: []func(*testing.T, *exec.Cmd){link},
 			want: []string{"sink file", "{dir}/audit.jsonl is not a regular file but a symbolic link", "configure the path of a file"}},
-		{name: "file is a device", env: sinks("[{type: file, path: /dev/null}]"),
-			want: []string{"sink file", "/dev/null is not a regular file but a device", "configure the path of a file"}},
+		{name: "file is a pipe", spoil: []func(*testing.T, *exec.Cmd){pipe},
+			want: []string{"sink file", "{dir}/audit.jsonl is not a regular file but a named pipe", "configure the path of a file"}},
 		{name: "file of somebody else", files: map[string]string{"audit.jsonl": "{password}\n"}, code: exitEvidence,
 			want: []string{"sink file", "{dir}/audit.jsonl is not empty", "{dir}/audit.jsonl.origin", "move the file away"}},
 		{name: "file of another slot",
@@ -293,6 +293,13 @@ func unprivileged(t *testing.T, cmd *exec.Cmd) {
 // link makes a symbolic link of what the file sink is to write.
 func link(t *testing.T, cmd *exec.Cmd) {
 	if err := os.Symlink("elsewhere.jsonl", filepath.Join(cmd.Dir, "audit.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pipe makes a pipe of it, which would take events and keep none.
+func pipe(t *testing.T, cmd *exec.Cmd) {
+	if err := syscall.Mkfifo(filepath.Join(cmd.Dir, "audit.jsonl"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

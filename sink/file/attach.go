@@ -83,8 +83,10 @@ func kind(mode fs.FileMode) string {
 		return "a symbolic link"
 	case mode&fs.ModeDevice != 0:
 		return "a device"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
 	}
-	return "something else" // a named pipe, a socket
+	return "something else" // a socket
 }
 
 // acquire takes the lock, unless it is held and PATH.lock still is what it was taken on: the directory may have been
