@@ -29,6 +29,7 @@ type session struct {
 	heard     time.Time // when the server was last heard, or last not listened to
 	pings     int       // keepalives in a row that asked for a reply and brought nothing new
 	pingStart time.Time
+	pingEnd   decoder.LSN
 }
 
 const (
@@ -232,7 +233,6 @@ func (s *session) advance(end decoder.LSN) {
 		s.received = end
 		st.cfg.Observer.Received(end)
 		st.patience = st.cfg.ReceiveTimeout
-		s.pings = 0
 	}
 	if end > st.marked {
 		st.marked = end
@@ -243,8 +243,8 @@ func (s *session) advance(end decoder.LSN) {
 // ping counts keepalives that ask for a reply without anything new, to notice a server that waits for us to let it stop.
 func (s *session) ping(end decoder.LSN) {
 	now := time.Now()
-	if end > s.received || s.pings == 0 || now.Sub(s.pingStart) > floodWindow {
-		s.pings, s.pingStart = 1, now
+	if end != s.pingEnd || now.Sub(s.pingStart) > floodWindow {
+		s.pings, s.pingStart, s.pingEnd = 1, now, end
 		return
 	}
 	if s.pings++; s.pings >= floodPings {
