@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -65,8 +66,7 @@ type reference struct {
 func (r *reference) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := r.stream(ctx)
-		var wrong *wrongStream
-		if errors.As(err, &wrong) {
+		if _, ok := errors.AsType[*wrongStream](err); ok {
 			return err
 		}
 		pause(ctx, 100*time.Millisecond)
@@ -209,7 +209,7 @@ func (r *reference) count() int {
 func (r *reference) all() []row {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rows[:len(r.rows):len(r.rows)]
+	return slices.Clip(r.rows)
 }
 
 // countBefore is how many of rows the server does not send again to whoever starts at position: those whose commit record

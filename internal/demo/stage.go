@@ -65,8 +65,7 @@ func RunStage(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (e
 	}()
 
 	err = s.play(alive, wanted)
-	var consumer *ConsumerError
-	if errors.As(err, &consumer) {
+	if consumer, ok := errors.AsType[*ConsumerError](err); ok {
 		s.screen.say(consumer.Log)
 	}
 	if wanted.Err() != nil && (errors.Is(err, errAsked) || errors.Is(err, context.Canceled)) {

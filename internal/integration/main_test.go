@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,7 +188,7 @@ func (o *stdout) read() {
 func (o *stdout) all() []event {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.events[:len(o.events):len(o.events)]
+	return slices.Clip(o.events)
 }
 
 func (o *stdout) await(t *testing.T, n int) {

@@ -74,13 +74,11 @@ const (
 // classify gives err its class, if it has none yet. connected says whether this process had a stream before: what worked
 // once and does not now may be a rotation of credentials in progress, and is tried again.
 func (s *Stream) classify(err error) error {
-	var decodeErr *decoder.Error
-	if errors.As(err, &decodeErr) {
+	if _, ok := errors.AsType[*decoder.Error](err); ok {
 		return failf(ErrEvidence, "slot %s sent what cannot be decoded: %w; nothing at or after it was confirmed: "+
 			"report it with this line, and keep the slot", s.cfg.Slot, err)
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return s.classifyServer(err, pgErr)
 	}
 	if errors.Is(err, errUnpublished) {
@@ -107,8 +105,7 @@ func (s *Stream) classify(err error) error {
 }
 
 func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
-	var refused *pgconn.ConnectError
-	if errors.As(err, &refused) { // then these codes have nothing to do with slot and publication
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok { // then these codes have nothing to do with slot and publication
 		switch {
 		case pgErr.Code != codeUndefinedObject && pgErr.Code != codeInvalidValue && pgErr.Code != codeNotInState:
 		case s.connected:
