@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"math"
 	"net/http/httptest"
@@ -18,7 +17,7 @@ func histogramOf(t *testing.T, values []time.Duration) (quantiles, error) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	histogram := prometheus.NewHistogram(prometheus.HistogramOpts{Name: latencyMetric, NativeHistogramBucketFactor: 1.1})
-	registry.MustRegister(histogram)
+	registry.MustRegister(histogram, prometheus.NewCounter(prometheus.CounterOpts{Name: "another"}))
 	for _, v := range values {
 		histogram.Observe(v.Seconds())
 	}
@@ -71,66 +70,6 @@ func near(got, want time.Duration) bool {
 func TestLatenciesOfNothing(t *testing.T) {
 	if got, err := histogramOf(t, nil); err == nil {
 		t.Errorf("an empty histogram has the quantiles %v, want an error", got)
-	}
-}
-
-func TestReport(t *testing.T) {
-	rounds := []round{
-		{pgwitness: cost{wall: time.Second, user: time.Second, peak: 30 << 20, bytes: 400_000}, receiver: cost{wall: 2 * time.Second, user: time.Second, bytes: 150_000}},
-		{pgwitness: cost{wall: 2 * time.Second, user: time.Second, peak: 34 << 20, bytes: 400_000}, receiver: cost{wall: 2 * time.Second, user: time.Second, bytes: 150_000}},
-		{pgwitness: cost{wall: 4 * time.Second, user: 2 * time.Second, peak: 31 << 20, bytes: 400_000}, receiver: cost{wall: 2 * time.Second, user: time.Second, bytes: 150_000}},
-	}
-	s := scenario{letter: "x", name: "made up", wantRate: 1, wantCPU: 0.5, wantPeak: 32}
-	for _, c := range []struct {
-		name     string
-		markdown bool
-		want     []string
-	}{
-		{"text", false, []string{
-			"(x) made up: 1,000 rows, 3 rounds",
-			"rows/s   500 (250–1000)   500   1.00 (0.50–2.00)   ≥ 1.0 × ✓",
-			"CPU µs a row   1000.00 (1000.00–2000.00)   1000.00   1.00 (1.00–2.00)   ≤ 0.5 × ✗",
-			"peak RSS, MB   31.0 (30.0–34.0)   0.0   ≤ 32 MB ✗", // the highest counts
-			"bytes a row   400   150",
-		}},
-		{"Markdown", true, []string{
-			"### (x) made up: 1,000 rows, 3 rounds",
-			"|---|---:|---:|---:|---:|",
-			"| rows/s | 500 (250–1000) | 500 | 1.00 (0.50–2.00) | ≥ 1.0 × ✓ |",
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var out bytes.Buffer
-			if err := (report{out: &out, markdown: c.markdown}).drain(s, 1000, rounds); err != nil {
-				t.Fatal(err)
-			}
-			got := squeeze(out.String())
-			for _, want := range c.want {
-				if !strings.Contains(got, squeeze(want)) {
-					t.Errorf("the report lacks %q:\n%s", want, out.String())
-				}
-			}
-		})
-	}
-}
-
-// squeeze makes one blank of several.
-func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-func TestParse(t *testing.T) {
-	for _, c := range []struct{ args, want string }{
-		{"-rounds 0", "more than 0"},
-		{"-postgres 13", "choose one of"},
-		{"-scenarios ax", "there is no scenario"},
-		{"a", "unexpected argument"},
-	} {
-		_, err := parse(strings.Fields(c.args), new(bytes.Buffer))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("parse(%s) gave %v, want an error with %q", c.args, err, c.want)
-		}
-	}
-	if o, err := parse(nil, new(bytes.Buffer)); err != nil || o.rounds < 3 {
-		t.Errorf("the defaults are %+v, %v", o, err)
 	}
 }
 

@@ -74,7 +74,7 @@ func (r report) live(results []liveResult) error {
 			l.idle.String(), l.busy.String(),
 			fmt.Sprintf("%.0f", 100*l.cost.cpu().Seconds()/l.lasted.Seconds()), fmt.Sprintf("%.1f", float64(l.cost.peak)/(1<<20)), verdict,
 		})
-		notes = append(notes, l.name+": "+l.note+".")
+		notes = append(notes, "- "+l.name+": "+l.note+".")
 	}
 	if err := r.table(fmt.Sprintf("(d) commit to durable at %s single-row transactions/s", thousands(liveRate)), table); err != nil {
 		return err
