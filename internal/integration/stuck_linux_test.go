@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -75,7 +76,9 @@ func TestStuckSink(t *testing.T) {
 			d.Await(t, "confirmed_flush_lsn < '"+end+"' FROM pg_replication_slots", time.Second)
 
 			began := time.Now()
-			if err := d.Server.Stop(t.Context(), embeddedpg.Fast); err != nil {
+			stopping, cancel := context.WithTimeout(t.Context(), soon)
+			defer cancel()
+			if err := d.Server.Stop(stopping, embeddedpg.Fast); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(began); took > 10*time.Second {
