@@ -183,7 +183,7 @@ func TestDemo(t *testing.T) {
 	}
 	d.checkNumbers(t)
 	n := d.numbers(t)
-	if n["killed"] != 2 {
+	if n["killed"] < 2 { // more on a machine where the 2.5 s take longer
 		t.Errorf("killed %d times:\n%s", n["killed"], &d.said)
 	}
 	ids := map[string]bool{}
