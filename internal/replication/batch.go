@@ -22,9 +22,8 @@ func (b *Batch) reset() {
 	b.End, b.due = 0, false
 }
 
-// dueBytes is how much of an unfinished transaction is worth a write of its own. Less than that waits for its commit:
-// it could not be confirmed anyhow.
-const dueBytes = 64 << 10
+// dueBytes is how much is worth a write of its own, whether a transaction is complete with it or not.
+const dueBytes = 256 << 10
 
 // handoff is where the two goroutines meet: the pending batch, which the Stream's goroutine fills, and the taken one,
 // which belongs to the consumer until it comes for the next.
@@ -73,8 +72,17 @@ func (h *handoff) mark(end decoder.LSN) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pending.End = max(h.pending.End, end)
-	h.pending.due = true
-	signal(h.ready)
+}
+
+// release lets the pending batch be taken if it completes anything. What it holds of an unfinished transaction only could
+// not be confirmed anyhow, and waits for dueBytes or its commit.
+func (h *handoff) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pending.End != 0 && !h.pending.due {
+		h.pending.due = true
+		signal(h.ready)
+	}
 }
 
 // full says whether the pending batch has reached its bound.
@@ -91,6 +99,7 @@ func (h *handoff) finish(err error) {
 	if h.end == nil {
 		h.end = err
 	}
+	h.pending.due = h.pending.due || h.pending.End != 0
 	signal(h.ready)
 }
 

@@ -157,7 +157,7 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	if source == "" {
 		source = cat.Database
 	}
-	link.streaming = true
+	link.streaming, link.drained = true, s.handoff.release
 	return &session{
 		stream: s, conn: conn, link: link,
 		decoder: decoder.New(decoder.Config{

@@ -15,8 +15,14 @@ const (
 	// it waits for that. So much delay belongs only where it does not matter.
 	lowWater  = 32 << 10
 	lingering = time.Millisecond
-	// backlogBytes within lingering means that a backlog is being read; less than that, that it is over.
-	backlogBytes = 8 << 10
+	// backlogBytes a millisecond, measured over one to ten of them, mean that a backlog is being read. poorReads in a row
+	// that brought less than poorBytes mean that it is over; a single one means that the server was off its CPU.
+	backlogBytes = 4 << 10
+	poorBytes    = 1 << 10
+	poorReads    = 10
+	// backlogHold is how long decoded events wait for more while a backlog is read: a sink's fsync for every few rows would
+	// take the CPU time that waking up less has saved.
+	backlogHold = 5 * time.Millisecond
 	// writeTimeout bounds the sending of a status update, which is small: a socket that has no room for it is dead.
 	writeTimeout = 30 * time.Second
 )
@@ -41,12 +47,17 @@ type link struct {
 	r, w        int
 	waiter      lowWaterReader
 	backlog     bool
+	poor        int // reads in a row that brought little
 	windowStart time.Time
 	windowBytes int
+
+	// drained is called when all that was read has been decoded, before more is waited for.
+	drained   func()
+	drainedAt time.Time
 }
 
 func newLink(conn net.Conn) *link {
-	return &link{Conn: conn, waiter: newLowWaterReader(conn)}
+	return &link{Conn: conn, waiter: newLowWaterReader(conn), drained: func() {}}
 }
 
 // interrupt makes a Read in progress, or else the next one, give up at once. It may be called by any goroutine.
@@ -84,29 +95,22 @@ func (l *link) Write(p []byte) (int, error) {
 
 // fill reads into the empty buffer: at least one byte, or an error.
 func (l *link) fill() error {
-	n := 0
-	var err error
-	if l.backlog {
-		if err = l.Conn.SetReadDeadline(time.Now().Add(lingering)); err != nil {
-			return err
-		}
-		if n, err = l.waiter.read(l.buf[:]); err != nil {
-			return err
-		}
-		if n < backlogBytes {
-			l.backlog = false
-			l.waiter.setLowWater(1)
-		}
+	if !l.backlog || l.filledAt.Sub(l.drainedAt) >= backlogHold {
+		l.drained()
+		l.drainedAt = l.filledAt
+	}
+	n, err := l.linger()
+	if err != nil {
+		return err
 	}
 	if n == 0 {
-		if err = l.Conn.SetReadDeadline(l.deadline); err != nil {
+		if err := l.Conn.SetReadDeadline(l.deadline); err != nil {
 			return err
 		}
 		if l.interrupted.Swap(false) {
 			return os.ErrDeadlineExceeded
 		}
-		n, err = l.Conn.Read(l.buf[:])
-		if n == 0 {
+		if n, err = l.Conn.Read(l.buf[:]); n == 0 {
 			l.interrupted.Store(false)
 			return err
 		}
@@ -118,16 +122,43 @@ func (l *link) fill() error {
 	return nil
 }
 
-// measure finds out whether a backlog is being read, from how much comes within the time that waiting would take.
+// linger reads as is worth it while a backlog is read. It returns 0 when there is none, or none any more.
+func (l *link) linger() (n int, err error) {
+	for l.backlog {
+		if err := l.Conn.SetReadDeadline(time.Now().Add(lingering)); err != nil {
+			return 0, err
+		}
+		if l.interrupted.Swap(false) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if n, err = l.waiter.read(l.buf[:]); err != nil {
+			return 0, err
+		}
+		if n >= poorBytes {
+			l.poor = 0
+		} else if l.poor++; l.poor == poorReads {
+			l.backlog, l.poor = false, 0
+			l.waiter.setLowWater(1)
+			l.drained()
+		}
+		if n > 0 {
+			break
+		}
+	}
+	return n, nil
+}
+
+// measure finds out from the rate at which bytes come whether a backlog is being read.
 func (l *link) measure(n int) {
 	if l.backlog || l.waiter == nil {
 		return
 	}
 	l.windowBytes += n
-	if l.filledAt.Sub(l.windowStart) < lingering {
+	elapsed := l.filledAt.Sub(l.windowStart)
+	if elapsed < lingering {
 		return
 	}
-	if l.windowBytes >= backlogBytes && l.filledAt.Sub(l.windowStart) < 2*lingering {
+	if elapsed < 10*lingering && int64(l.windowBytes)*int64(lingering) >= backlogBytes*int64(elapsed) {
 		l.backlog = true
 		l.waiter.setLowWater(lowWater)
 	}

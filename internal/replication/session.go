@@ -104,6 +104,7 @@ func (s *session) settle(ctx context.Context, err error) error {
 // pause waits while nothing may be received, and keeps the server informed meanwhile: a stuck sink is no reason for it
 // to end the connection.
 func (s *session) pause(ctx context.Context) error {
+	s.stream.handoff.release()
 	timer := time.NewTimer(min(lookAround, max(0, time.Until(s.statusDue))))
 	defer timer.Stop()
 	select {

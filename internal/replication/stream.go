@@ -174,6 +174,7 @@ func (s *Stream) session(ctx context.Context) (streamed bool, err error) {
 	stop := context.AfterFunc(ctx, s.interrupt)
 	defer stop()
 	err = sess.run(ctx)
+	s.handoff.release() // nothing more comes for a while
 	sess.close()
 	return true, err
 }
