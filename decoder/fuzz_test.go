@@ -35,26 +35,43 @@ func FuzzDecode(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := decoder.New(decoder.Config{Source: "shop", Schema: "public", Table: "custom_audit_log", RelationOID: 1, Key: []string{"id"}})
 		var batch decoder.Batch
-		before := allocated()
-		messages, asJSON := 0, true
-		for len(data) >= 2 {
-			n := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
-			message := data[2 : 2+n : 2+n]
-			data = data[2+n:]
-			messages++
-			asJSON = asJSON && !namesJSON(message)
-			decodeAny(t, d, message, &batch)
-		}
-		// The bound is generous in the number of messages, each of which may make a relation, and strict in its order.
-		if got, bound := allocated()-before, uint64(1<<20+messages*4<<10+64*cap(data)); got > bound {
-			t.Fatalf("%d bytes allocated for %d messages, bound %d", got, messages, bound)
+		var asJSON bool
+		// The engine's goroutines allocate in the same process, now and then a megabyte: greedy is what is so each time.
+		for attempt := 1; ; attempt++ {
+			batch = decoder.Batch{}
+			before := allocated()
+			var messages int
+			messages, asJSON = decodeAll(t, data, &batch)
+			// The bound is generous in the number of messages, each of which may make a relation, and strict in its order.
+			got, bound := allocated()-before, uint64(1<<20+messages*4<<10+64*cap(data))
+			if got <= bound {
+				break
+			}
+			if attempt == 5 {
+				t.Fatalf("%d bytes allocated for %d messages, bound %d", got, messages, bound)
+			}
 		}
 		for i := range batch.Events {
 			checkEvent(t, &batch.Events[i], asJSON)
 		}
 	})
+}
+
+// decodeAll decodes the messages of data with a new decoder. It returns their number, and whether every event has to be
+// JSON.
+func decodeAll(t *testing.T, data []byte, batch *decoder.Batch) (messages int, asJSON bool) {
+	d := decoder.New(decoder.Config{Source: "shop", Schema: "public", Table: "custom_audit_log", RelationOID: 1, Key: []string{"id"}})
+	asJSON = true
+	for len(data) >= 2 {
+		n := min(int(binary.BigEndian.Uint16(data)), len(data)-2)
+		message := data[2 : 2+n : 2+n]
+		data = data[2+n:]
+		messages++
+		asJSON = asJSON && !namesJSON(message)
+		decodeAny(t, d, message, batch)
+	}
+	return messages, asJSON
 }
 
 // decodeAny decodes message and checks that an error leaves the batch alone; d is reset after one.
