@@ -34,6 +34,8 @@ const (
 	shortCampaign = 15 * time.Second
 	// roundTime is how long faults are made in a round, at most: what one has to keep in memory stays small.
 	roundTime = 30 * time.Second
+	// killEvery is how often the consumer is killed at least, on the average: 60 times in three minutes.
+	killEvery = 3 * time.Second
 	// mostBehind is how many rows the consumer may be behind before the writers wait for it.
 	mostBehind = 150_000
 )
@@ -59,19 +61,22 @@ func TestCampaign(t *testing.T) {
 		"max_connections":           "100",
 		"wal_sender_timeout":        "3s", // a killed consumer behind a black hole holds the slot for that long
 	}})
+	bulk := 100_000
+	if duration <= shortCampaign {
+		bulk /= 5 // it has to end soon, under the race detector too
+	}
 	tally := map[string]int{}
-	for begun, n := time.Now(), 0; time.Since(begun) < duration; n++ {
-		r := &round{seed: seed + uint64(n), tally: tally}
-		t.Run(fmt.Sprintf("%d", r.seed), func(t *testing.T) { r.run(t, server, min(roundTime, duration-time.Since(begun))) })
+	least := int(duration / killEvery)
+	for begun, n := time.Now(), 0; time.Since(begun) < duration || tally["kill"] < least; n++ {
+		r := &round{seed: seed + uint64(n), bulk: bulk, tally: tally}
+		faults := max(shortCampaign, min(roundTime, duration-time.Since(begun)))
+		t.Run(strconv.FormatUint(r.seed, 10), func(t *testing.T) { r.run(t, server, faults) })
 		if t.Failed() {
 			t.Logf("to repeat this round: CRASH_SEED=%d", r.seed)
 			break
 		}
 	}
 	t.Log(describe(tally))
-	if least := int(duration / (3 * time.Second)); !t.Failed() && tally["kill"] < least {
-		t.Errorf("killed %d times only, not %d", tally["kill"], least)
-	}
 	var missed []string
 	for _, name := range slices.Sorted(maps.Keys(failpoints)) {
 		if tally["kill at "+name] == 0 {
@@ -92,6 +97,7 @@ func describe(tally map[string]int) string {
 // round is one database, with one slot and one run of the consumer's files, from the first row to the comparison.
 type round struct {
 	seed  uint64
+	bulk  int // rows in a large transaction
 	tally map[string]int
 
 	reference *reference
@@ -186,7 +192,7 @@ func (r *round) writers() []func(context.Context) error {
 		for n := 0; ctx.Err() == nil; n++ {
 			pause(ctx, time.Duration(random.IntN(4000))*time.Millisecond)
 			w := &writer{dsn: dsn, name: fmt.Sprintf("b%d", n), random: random, full: full}
-			if err := w.bulk(ctx); err != nil {
+			if err := w.bulk(ctx, r.bulk); err != nil {
 				continue // the server was restarted
 			}
 			pause(ctx, 30*time.Second)

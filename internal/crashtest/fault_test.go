@@ -68,7 +68,7 @@ func (s *saboteur) start(t *testing.T, failpoint string) {
 			"PGWITNESS_FAILPOINT=" + failpoint,
 			// A dead link is given up within a round. The small buffer cuts transactions into many batches.
 			"PGWITNESS_SOURCE_RECEIVE_TIMEOUT=3s",
-			fmt.Sprintf("PGWITNESS_BUFFER_MAX_BYTES=%dKiB", 64<<s.random.IntN(8)),
+			fmt.Sprintf("PGWITNESS_BUFFER_MAX_BYTES=%dKiB", 256<<s.random.IntN(6)),
 		},
 	}
 	s.output = output{}

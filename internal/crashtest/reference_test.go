@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/maphash"
 	"slices"
 	"sort"
 	"strings"
@@ -34,15 +34,18 @@ func (r row) String() string {
 
 const null = "\x00"
 
+var digestSeed = maphash.MakeSeed()
+
 // columns of the audit table, in the order of setColumns' texts.
 var columns = []string{"id", "event_type", "event_timestamp", "user_name", "table_name", "row_data"}
 
 // setColumns fills in what comes from the texts of the columns. The texts are PostgreSQL's, null for a NULL.
 func (r *row) setColumns(texts []string) {
-	digest := fnv.New64a()
+	var digest maphash.Hash
+	digest.SetSeed(digestSeed)
 	for _, text := range texts {
-		digest.Write([]byte(text))
-		digest.Write([]byte{0xff}) // never in UTF-8
+		digest.WriteString(text)
+		digest.WriteByte(0xff) // never in UTF-8
 	}
 	r.digest = digest.Sum64()
 	r.id = texts[0]

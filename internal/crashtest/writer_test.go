@@ -25,9 +25,6 @@ type writer struct {
 	prepared     []string // the identifiers of transactions that are neither committed nor rolled back yet
 }
 
-// bulkRows is the size of a large transaction.
-const bulkRows = 100_000
-
 // run works until ctx is done. What a fault does to its transactions does not matter to it: the server knows which of them
 // were committed.
 func (w *writer) run(ctx context.Context) error {
@@ -203,7 +200,7 @@ func (w *writer) empty(ctx context.Context) error {
 // large is a row that takes several system calls to write, so that a crash tears it.
 func (w *writer) large(ctx context.Context) error {
 	return w.exec(ctx, "INSERT INTO custom_audit_log (event_type, row_data) VALUES ('large', jsonb_build_object('column_name', $1::text, 'text', repeat('large', $2)))",
-		w.label(), 50_000+w.random.IntN(100_000))
+		w.label(), 60_000+w.random.IntN(40_000))
 }
 
 // copyAudited copies rows into the audited table, whose trigger fires for each.
@@ -224,14 +221,14 @@ func (w *writer) copyAudit(ctx context.Context, n int) error {
 	return err
 }
 
-// bulk is a large transaction.
-func (w *writer) bulk(ctx context.Context) error {
+// bulk is a large transaction of that many rows.
+func (w *writer) bulk(ctx context.Context, rows int) error {
 	conn, err := pgx.Connect(ctx, w.dsn)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	_, err = conn.Exec(ctx, fmt.Sprintf(`INSERT INTO custom_audit_log (event_type, event_timestamp, row_data)
-		SELECT 'INSERT', now(), jsonb_build_object('id', n, 'column_name', '%s-' || n) FROM generate_series(1, %d) n`, w.name, bulkRows))
+		SELECT 'INSERT', now(), jsonb_build_object('id', n, 'column_name', '%s-' || n) FROM generate_series(1, %d) n`, w.name, rows))
 	return err
 }
