@@ -11,18 +11,20 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
 // RepositoryEnv names the environment variable that overrides the Maven repository the archives come from.
 const RepositoryEnv = "PGWITNESS_POSTGRES_REPOSITORY"
 
 const (
-	defaultRepository = "https://repo1.maven.org/maven2"
-	checksumSuffix    = ".sha256"
-	fetchStall        = time.Minute
+	checksumSuffix = ".sha256"
+	fetchStall     = time.Minute
 )
 
 // repository is a reverse proxy on 127.0.0.1 in front of the Maven repository. The library has no hook for progress,
@@ -47,12 +49,13 @@ type repository struct {
 func openRepository(ctx context.Context, stall time.Duration, progress func(received, total int64)) (*repository, error) {
 	address := os.Getenv(RepositoryEnv)
 	if address == "" {
-		address = defaultRepository
+		// The library's own, which it keeps to itself; a copy here would not follow it when it moves.
+		address = reflect.ValueOf(embeddedpostgres.DefaultConfig()).FieldByName("binaryRepositoryURL").String()
 	}
 	upstream, err := url.Parse(address)
 	if err != nil || upstream.Host == "" {
 		// The parser's own error would repeat the address, which may hold a password.
-		return nil, fmt.Errorf("%s is not a URL such as %s", RepositoryEnv, defaultRepository)
+		return nil, fmt.Errorf("%s is not the URL of a Maven repository", RepositoryEnv)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
