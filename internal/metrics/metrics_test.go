@@ -140,6 +140,7 @@ pgwitness_source_reconnects_total{reason="refused"} 0
 pgwitness_source_reconnects_total{reason="shutdown"} 0
 pgwitness_source_reconnects_total{reason="silent"} 0
 pgwitness_source_reconnects_total{reason="slot_busy"} 0
+pgwitness_source_reconnects_total{reason="slot_endangered"} 0
 pgwitness_source_reconnects_total{reason="starting"} 0
 pgwitness_source_reconnects_total{reason="timeout"} 0
 pgwitness_tamper_events_total{op="delete"} 0

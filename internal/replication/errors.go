@@ -48,10 +48,11 @@ var errUnpublished = errors.New("rows are left out")
 
 // Errors by which a session ends that may heal.
 var (
-	errSilent   = errors.New("the server has been silent for too long")
-	errStopping = errors.New("the server is shutting down")
-	errCopyDone = errors.New("the server ended the stream")
-	errBusy     = errors.New("another consumer streams from the slot")
+	errSilent     = errors.New("the server has been silent for too long")
+	errStopping   = errors.New("the server is shutting down")
+	errCopyDone   = errors.New("the server ended the stream")
+	errEndangered = errors.New("the sinks do not keep up and the slot is about to be lost: the server is not held up")
+	errBusy       = errors.New("another consumer streams from the slot")
 )
 
 // SQLSTATE codes that decide what happens next.
@@ -152,7 +153,7 @@ func fatal(err error) bool {
 }
 
 // Reasons are all the words that Observer.Reconnect is called with.
-var Reasons = []string{"shutdown", "starting", "slot_busy", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
+var Reasons = []string{"shutdown", "starting", "slot_busy", "slot_endangered", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
 
 // reason is the word for err.
 func reason(err error) string {
@@ -166,6 +167,8 @@ func reason(err error) string {
 		return "shutdown"
 	case errors.Is(err, errSilent):
 		return "silent"
+	case errors.Is(err, errEndangered):
+		return "slot_endangered"
 	case errors.Is(err, errBusy):
 		return "slot_busy"
 	case errors.As(err, &pgErr):

@@ -52,6 +52,7 @@ func TestClassify(t *testing.T) {
 		{name: "name not found", err: &net.DNSError{Err: "no such host"}, reason: "dns"},
 		{name: "deadline", err: context.DeadlineExceeded, reason: "timeout"},
 		{name: "silence", err: fmt.Errorf("%w: 60s", errSilent), reason: "silent"},
+		{name: "slot about to be lost", err: errEndangered, reason: "slot_endangered"},
 		{name: "let go", err: errStopping, reason: "shutdown"},
 	}
 	for _, test := range tests {

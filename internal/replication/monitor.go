@@ -165,6 +165,9 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return err
 	}
+	if cat.Slot != nil {
+		m.stream.endangered.Store(cat.Slot.WALStatus == "unreserved" || cat.Slot.WALStatus == "lost")
+	}
 	if cat.Slot != nil && cat.WALPosition != nil {
 		m.observe(cat.Slot.state(*cat.WALPosition))
 	}

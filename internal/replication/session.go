@@ -114,6 +114,11 @@ func (s *session) pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if s.stream.endangered.Load() {
+		// To invalidate the slot the server terminates the walsender and waits for its end, inside a CHECKPOINT; and a
+		// walsender whose last message finds no room never ends.
+		return errEndangered
+	}
 	s.heard = time.Now() // it was not listened to
 	return s.lookAround()
 }

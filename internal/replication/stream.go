@@ -22,6 +22,8 @@ type Stream struct {
 	confirmed atomic.Uint64
 	// stoppingSince is when the server was found to be shutting down, in Unix nanoseconds; 0 if it is not.
 	stoppingSince atomic.Int64
+	// endangered says that the server is about to invalidate the slot, or wants to.
+	endangered atomic.Bool
 	// wake is a token: the session should look at the two above. link is the one it may be reading from.
 	wake chan struct{}
 	link atomic.Pointer[link]

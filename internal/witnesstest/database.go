@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"pgwitness/internal/embeddedpg"
+	"pgwitness/scripts"
 )
 
 // Database is a database of its own on a server, with the seed's audit table and triggers, a publication of that table,
@@ -56,12 +55,8 @@ func NewBareDatabase(tb testing.TB, server *embeddedpg.Server) *Database {
 			tb.Fatal(err)
 		}
 	}
-	seed, err := os.ReadFile(filepath.Join(moduleRoot, "scripts", "seed.sql"))
-	if err != nil {
-		tb.Fatal(err)
-	}
 	d.Exec(tb, "CREATE TABLE your_table (id serial PRIMARY KEY, column_name text)")
-	d.Exec(tb, string(seed))
+	d.Exec(tb, scripts.Seed)
 	return d
 }
 
