@@ -92,6 +92,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			m.log.Warn("the slot cannot be watched: its metrics stand still; the stream does not need them", "error", err)
 			failing = true
 		}
+		m.stream.endangered.Store(false) // for all that is known
 		if stopping(err) {
 			m.stream.ServerStopping()
 		}
