@@ -35,7 +35,7 @@ func TestSlot(t *testing.T) {
 			cfg := d.Config(t)
 			cfg.DSN = d.DSNThrough(proxy)
 			p := witnesstest.Run(t, cfg)
-			d.AwaitActive(t)
+			p.AwaitLog(t, "streaming", soon)
 			proxy.Refuse()
 			proxy.Reset()
 			d.DropSlot(t)

@@ -43,8 +43,10 @@ func TestSecondConsumer(t *testing.T) {
 		d.AwaitConfirmed(t, soon)
 		second := witnesstest.Run(t, cfg)
 		second.AwaitLog(t, "slot_busy", soon)
-		insert(t, d, 1)
-		d.AwaitConfirmed(t, soon)
+		for range 20 { // while the second looks at checkpoint, slot and server, again and again
+			insert(t, d, 1)
+			d.AwaitConfirmed(t, soon)
+		}
 		first.Kill()
 		second.AwaitLog(t, "streaming", soon)
 		insert(t, d, 1)

@@ -179,6 +179,10 @@ func (s *Stream) examine(ctx context.Context) (Origin, *catalog, error) {
 		return Origin{}, nil, err
 	}
 	defer hangUp(conn)
+	// Before the server's position: the process that still has the slot may be confirming what comes after that.
+	if err := s.recall(); err != nil {
+		return Origin{}, nil, err
+	}
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
 		return Origin{}, nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
@@ -188,13 +192,14 @@ func (s *Stream) examine(ctx context.Context) (Origin, *catalog, error) {
 		return Origin{}, nil, err
 	}
 	origin := Origin{SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot}
-	if err := s.recall(); err != nil {
-		return Origin{}, nil, err
-	}
 	if !cat.Standby { // its timeline and its WAL are none of its own, and it is not going to be followed
 		if err := s.sameServer(origin, decoder.LSN(system.XLogPos)); err != nil {
 			return Origin{}, nil, err
 		}
+	}
+	// And after the slot's position, which that process confirms only once it has saved it.
+	if err := s.recall(); err != nil {
+		return Origin{}, nil, err
 	}
 	if err := cat.check(s.target()); err != nil {
 		if s.used() && !cat.Standby && !errors.Is(err, ErrEvidence) {
@@ -222,9 +227,7 @@ func (s *Stream) statusEvery(senderTimeout time.Duration) time.Duration {
 	return every
 }
 
-// recall reads what an earlier run left, until this one has a stream of its own. It comes after the catalog: a process
-// that still has the slot saves each position before it confirms it, so a slot that stands past what is read here was
-// touched by somebody else.
+// recall reads what an earlier run left, until this one has a stream of its own.
 func (s *Stream) recall() error {
 	if s.connected {
 		return nil
