@@ -50,7 +50,8 @@ func TestConsumer(t *testing.T) {
 			if test.code != 0 && (ended.Code != test.code || ended.Log != test.log) {
 				t.Errorf("code %d and log %q, want %d and %q", ended.Code, ended.Log, test.code, test.log)
 			}
-			if want := max(0, test.lives-1); told != want || c.kills != want {
+			// On a slow machine there is time for one more kill before calm comes.
+			if want := max(0, test.lives-1); told != c.kills || c.kills < want || !test.kill && c.kills > 0 {
 				t.Errorf("killed %d times and told of %d, want %d", c.kills, told, want)
 			}
 			if test.lives > 0 && (c.cpu <= 0 || c.lived <= 0) {
