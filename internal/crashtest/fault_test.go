@@ -206,9 +206,8 @@ func (s *saboteur) terminate(t *testing.T) {
 
 func (s *saboteur) restart(t *testing.T, mode embeddedpg.Mode) {
 	// The server waits for a consumer that it believes in, until wal_sender_timeout.
-	if err := s.database.Server.Restart(t.Context(), mode); err != nil {
-		t.Fatal(err)
-	}
+	s.database.StopServer(t, mode)
+	s.database.StartServer(t)
 	s.restarted = time.Now()
 	s.tally["server restarted, "+string(mode)]++
 }

@@ -34,24 +34,17 @@ func restart(t *testing.T, d *witnesstest.Database) {
 	for _, mode := range []embeddedpg.Mode{embeddedpg.Fast, embeddedpg.Fast, embeddedpg.Immediate} {
 		insert(t, d, 3)
 		d.AwaitConfirmed(t, soon)
-		began := time.Now()
-		if err := d.Server.Stop(t.Context(), mode); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := d.StopServer(t, mode); took > 10*time.Second {
 			t.Errorf("the server needed %v to stop (%s)", took, mode)
 		}
-		if err := d.Server.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		d.StartServer(t)
 		d.AwaitActive(t)
 	}
 	// A second process starts where the first one ended.
 	p.Signal(t, syscall.SIGTERM)
 	expectExit(t, p, exitDone)
-	if err := d.Server.Restart(t.Context(), embeddedpg.Fast); err != nil {
-		t.Fatal(err)
-	}
+	d.StopServer(t, embeddedpg.Fast)
+	d.StartServer(t)
 	witnesstest.Run(t, cfg)
 	insert(t, d, 1)
 	d.AwaitConfirmed(t, soon)

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -75,18 +74,10 @@ func TestStuckSink(t *testing.T) {
 			}
 			d.Await(t, "confirmed_flush_lsn < '"+end+"' FROM pg_replication_slots", time.Second)
 
-			began := time.Now()
-			stopping, cancel := context.WithTimeout(t.Context(), soon)
-			defer cancel()
-			if err := d.Server.Stop(stopping, embeddedpg.Fast); err != nil {
-				t.Fatal(err)
-			}
-			if took := time.Since(began); took > 10*time.Second {
+			if took := d.StopServer(t, embeddedpg.Fast); took > 10*time.Second {
 				t.Errorf("the server needed %v to stop", took)
 			}
-			if err := d.Server.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			d.StartServer(t)
 			out.read()
 			out.await(t, backlog.rows)
 			insert(t, d, 1)

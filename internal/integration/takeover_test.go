@@ -77,15 +77,11 @@ func TestStandby(t *testing.T) {
 	used, unused := d.Config(t), d.Config(t)
 	deliver(t, d, used)
 	d.Exec(t, "SELECT pg_drop_replication_slot('"+d.Name+"')") // a standby has none, before 17
-	if err := server.Stop(t.Context(), embeddedpg.Fast); err != nil {
-		t.Fatal(err)
-	}
+	d.StopServer(t, embeddedpg.Fast)
 	if err := os.WriteFile(filepath.Join(server.DataDir(), "standby.signal"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d.StartServer(t)
 	for _, cfg := range []witnesstest.Config{used, unused} {
 		expectExit(t, witnesstest.Run(t, cfg), exitSetup, "the server is a standby")
 	}

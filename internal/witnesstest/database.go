@@ -1,6 +1,7 @@
 package witnesstest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -90,6 +91,27 @@ func (d *Database) AwaitConfirmed(tb testing.TB, limit time.Duration) {
 	tb.Helper()
 	end := d.Query(tb, "SELECT pg_current_wal_insert_lsn()::text")
 	d.Await(tb, "confirmed_flush_lsn >= '"+end+"' FROM pg_replication_slots WHERE slot_name = '"+d.Name+"'", limit)
+}
+
+// StopServer stops the server and returns how long that took. The test fails at once when it takes longer than a minute: a
+// fast shutdown waits for the consumer.
+func (d *Database) StopServer(tb testing.TB, mode embeddedpg.Mode) time.Duration {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	began := time.Now()
+	if err := d.Server.Stop(ctx, mode); err != nil {
+		tb.Fatalf("stopping the server (%s): %v", mode, err)
+	}
+	return time.Since(began)
+}
+
+// StartServer starts the server again.
+func (d *Database) StartServer(tb testing.TB) {
+	tb.Helper()
+	if err := d.Server.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // AdminDSN is the superuser's.
