@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"pgwitness/internal/admin"
 	"pgwitness/internal/replication"
 )
 
@@ -17,16 +18,16 @@ import (
 // there. An error is of the classes that Open names; one by a lock that others held names them, and may heal.
 func (s *Setup) Apply(ctx context.Context, w io.Writer) (changed bool, err error) {
 	if lacks := s.lacks(); len(lacks) > 0 {
-		return false, refuse(replication.ErrSetup, "user %s may not do all of this: it takes %s as well; connect as a superuser, or as "+
+		return false, admin.Refuse(replication.ErrSetup, "user %s may not do all of this: it takes %s as well; connect as a superuser, or as "+
 			"somebody who may, or have the SQL run that `pgwitness init` prints", s.catalog.Admin.Name, strings.Join(lacks, ", "))
 	}
-	if _, err := s.exec(ctx, s.setLockTimeout()); err != nil {
+	if _, err := s.conn.Script(ctx, admin.SetLockTimeout(s.cfg.LockTimeout)); err != nil {
 		return false, err
 	}
 	slotMade := false
 	for _, step := range s.steps {
 		if step.sql != "" {
-			result, err := s.exec(ctx, step.sql)
+			result, err := s.conn.Script(ctx, step.sql)
 			if err != nil {
 				return changed, s.explain(ctx, step, err)
 			}
@@ -51,30 +52,16 @@ func (s *Setup) Apply(ctx context.Context, w io.Writer) (changed bool, err error
 		caveat = "counted just after it was made: rows committed in that very moment are counted, and streamed as well"
 	}
 	var b strings.Builder
-	wrap(&b, "    ", fmt.Sprintf("%s older than the slot and will not be streamed (%s).", amount, caveat))
+	admin.Wrap(&b, "    ", fmt.Sprintf("%s older than the slot and will not be streamed (%s).", amount, caveat))
 	_, err = io.WriteString(w, b.String())
 	return changed, err
 }
 
-// exec runs sql by the simple protocol, which takes several statements, and returns the first column of the last one's
-// first row.
-func (s *Setup) exec(ctx context.Context, sql string) (string, error) {
-	results, err := s.conn.Exec(ctx, sql).ReadAll()
-	if err != nil || len(results) == 0 {
-		return "", err
-	}
-	last := results[len(results)-1]
-	if len(last.Rows) == 0 {
-		return "", nil
-	}
-	return string(last.Rows[0][0]), nil
-}
-
 func report(w io.Writer, step step) error {
 	var b strings.Builder
-	wrap(&b, "", step.what+" "+step.state)
+	admin.Wrap(&b, "", step.what+" "+step.state)
 	for _, note := range step.notes {
-		wrap(&b, "    ", note)
+		admin.Wrap(&b, "    ", note)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -113,13 +100,13 @@ func (s *Setup) explain(ctx context.Context, step step, err error) error {
 	case codeLockNotAvailable:
 		return s.explainLock(ctx, step)
 	case codeInsufficientRights:
-		return refuse(replication.ErrSetup, "%s: %w; connect as a superuser, or have the SQL run that `pgwitness init` prints", statement, err)
+		return admin.Refuse(replication.ErrSetup, "%s: %w; connect as a superuser, or have the SQL run that `pgwitness init` prints", statement, err)
 	case codeSlotsExhausted:
-		return refuse(replication.ErrSetup, "%s: %w; raise max_replication_slots and restart the server", statement, err)
+		return admin.Refuse(replication.ErrSetup, "%s: %w; raise max_replication_slots and restart the server", statement, err)
 	}
 	switch pgErr.Code[:2] {
 	case "08", "40", "53", "55", "57", "58", "XX": // the server's state, which may be another one next time
 		return fmt.Errorf("%s: %w", statement, err)
 	}
-	return refuse(replication.ErrSetup, "%s: %w", statement, err)
+	return admin.Refuse(replication.ErrSetup, "%s: %w", statement, err)
 }

@@ -52,7 +52,7 @@ func (s *Setup) explainLock(ctx context.Context, step step) error {
 	}
 	var blockers []blocker
 	seconds := strconv.FormatFloat(s.cfg.LockTimeout.Seconds(), 'f', -1, 64)
-	if err := queryJSON(ctx, s.conn, &blockers, blockersQuery, relation, []byte(seconds)); err != nil {
+	if err := s.conn.JSON(ctx, &blockers, blockersQuery, relation, []byte(seconds)); err != nil {
 		return fmt.Errorf("%s, and it cannot be told by whom: %w; run init again", waited, err)
 	}
 	if len(blockers) == 0 {

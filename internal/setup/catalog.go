@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"pgwitness/internal/admin"
 )
 
 // server is what the server says about itself. It is asked first: an older one does not know the catalog's columns.
@@ -37,14 +37,14 @@ const serverQuery = `SELECT json_build_object(
 
 // catalog is what there is of everything that is needed. A nil part does not exist.
 type catalog struct {
-	Names         names        `json:"names"`
-	Admin         admin        `json:"admin"`
-	PublicConnect bool         `json:"public_connect"`
-	RDS           bool         `json:"rds"` // Amazon's: REPLICATION is given by membership in rds_replication
-	Role          *role        `json:"role"`
-	Table         *table       `json:"table"`
-	Publication   *publication `json:"publication"`
-	Slot          *slot        `json:"slot"`
+	Names         names         `json:"names"`
+	Admin         administrator `json:"admin"`
+	PublicConnect bool          `json:"public_connect"`
+	RDS           bool          `json:"rds"` // Amazon's: REPLICATION is given by membership in rds_replication
+	Role          *role         `json:"role"`
+	Table         *table        `json:"table"`
+	Publication   *publication  `json:"publication"`
+	Slot          *slot         `json:"slot"`
 }
 
 // names are quoted by the server, which knows its reserved words: identifiers where they need it, literals always.
@@ -58,8 +58,8 @@ type names struct {
 	Database           string `json:"database"`
 }
 
-// admin is the role that init connects as, and what it may do.
-type admin struct {
+// administrator is the role that init connects as, and what it may do.
+type administrator struct {
 	Name        string `json:"name"`
 	CreateRole  bool   `json:"create_role"`
 	Replication bool   `json:"replication"`
@@ -137,29 +137,20 @@ func isSet(column json.RawMessage) bool { return len(column) > 0 && string(colum
 //go:embed catalog.sql
 var catalogQuery string
 
-func readServer(ctx context.Context, conn *pgconn.PgConn) (*server, error) {
+func readServer(ctx context.Context, conn *admin.Conn) (*server, error) {
 	s := new(server)
-	if err := queryJSON(ctx, conn, s, serverQuery); err != nil {
+	if err := conn.JSON(ctx, s, serverQuery); err != nil {
 		return nil, fmt.Errorf("asking the server for its settings: %w", err)
 	}
 	return s, nil
 }
 
-func readCatalog(ctx context.Context, conn *pgconn.PgConn, cfg Config) (*catalog, error) {
+func readCatalog(ctx context.Context, conn *admin.Conn, cfg Config) (*catalog, error) {
 	c := new(catalog)
-	err := queryJSON(ctx, conn, c, catalogQuery,
+	err := conn.JSON(ctx, c, catalogQuery,
 		[]byte(cfg.Schema), []byte(cfg.Table), []byte(cfg.Role), []byte(cfg.Publication), []byte(cfg.Slot))
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalog: %w", err)
 	}
 	return c, nil
-}
-
-// queryJSON runs a query that gives one JSON document, and reads it into target.
-func queryJSON(ctx context.Context, conn *pgconn.PgConn, target any, sql string, args ...[]byte) error {
-	text, err := queryText(ctx, conn, sql, args...)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal([]byte(text), target)
 }

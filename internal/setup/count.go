@@ -16,7 +16,7 @@ const countPatience = 5 * time.Second
 // countRows says how many rows are in the table, such as "12 rows are", and why that is not exact, if it is not. It
 // does not fail, because nothing but a sentence depends on it.
 func (s *Setup) countRows(ctx context.Context) (amount, caveat string) {
-	count, err := s.exec(ctx, fmt.Sprintf("SET statement_timeout = '%dms'; SELECT count(*) FROM %s",
+	count, err := s.conn.Script(ctx, fmt.Sprintf("SET statement_timeout = '%dms'; SELECT count(*) FROM %s",
 		s.countPatience.Milliseconds(), s.catalog.Names.Table))
 	if err == nil {
 		return rowsAre(count), ""
@@ -34,7 +34,7 @@ func (s *Setup) countRows(ctx context.Context) (amount, caveat string) {
 	const query = `WITH RECURSIVE tree AS (
     SELECT $1::text::regclass::oid AS oid UNION ALL SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid)
 SELECT CASE WHEN min(reltuples) >= 0 THEN sum(reltuples)::bigint END FROM tree JOIN pg_class c USING (oid) WHERE relkind = 'r'`
-	estimate, err := queryText(ctx, s.conn, query, []byte(s.catalog.Names.Table))
+	estimate, err := s.conn.Text(ctx, query, []byte(s.catalog.Names.Table))
 	if err != nil || estimate == "" {
 		return "an unknown number of rows is", why
 	}

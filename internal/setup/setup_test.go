@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"pgwitness/internal/admin"
 	"pgwitness/internal/embeddedpg"
 	"pgwitness/internal/embeddedpg/pgtest"
 	"pgwitness/internal/replication"
@@ -133,7 +134,7 @@ func exec(t *testing.T, conn *pgconn.PgConn, sql string) {
 // ask returns the first row's first column.
 func ask(t *testing.T, conn *pgconn.PgConn, sql string) string {
 	t.Helper()
-	text, err := queryText(t.Context(), conn, sql)
+	text, err := (&admin.Conn{PgConn: conn}).Text(t.Context(), sql)
 	if err != nil {
 		t.Fatalf("%s\n%v", sql, err)
 	}
