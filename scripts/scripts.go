@@ -13,4 +13,13 @@ var (
 	//
 	//go:embed demo.sql
 	Demo string
+	// Capture is what writes into the audit table: an owner, the trigger functions and the guard. It comes before Install or
+	// Harden, in the same transaction.
+	//
+	//go:embed capture.sql
+	Capture string
+	// Install is a fresh audit table, partitioned by month.
+	//
+	//go:embed install.sql
+	Install string
 )

@@ -1,0 +1,434 @@
+-- What writes a row into public.custom_audit_log for each change of an audited table: an owner that nobody can log in as,
+-- the trigger functions, and the guard that keeps the audit table append-only. Triggers that call them are made by
+-- `pgwitness audit attach`, or by hand as its output shows. Run it as a superuser, with install.sql or harden.sql after it:
+--
+--   psql --single-transaction -f scripts/capture.sql -f scripts/install.sql
+--
+-- It may be run again at any time, and changes nothing then but what somebody altered.
+
+SET LOCAL client_min_messages = warning;
+
+DO $do$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgwitness_audit') THEN
+        CREATE ROLE pgwitness_audit NOLOGIN;
+    END IF;
+    -- Who is not a superuser must be a member to hand objects over. Being one is a power: docs/SECURITY.md.
+    IF NOT pg_catalog.pg_has_role(current_user, 'pgwitness_audit', 'MEMBER') THEN
+        GRANT pgwitness_audit TO CURRENT_USER;
+    END IF;
+END
+$do$;
+
+CREATE SCHEMA IF NOT EXISTS pgwitness AUTHORIZATION pgwitness_audit;
+REVOKE ALL ON SCHEMA pgwitness FROM PUBLIC;
+
+-- Every table that was attached. Triggers can be dropped; that one was there is remembered here.
+CREATE TABLE IF NOT EXISTS pgwitness.attachment (
+    relation      regclass PRIMARY KEY, -- follows a rename, and is dumped as a name
+    relation_name text NOT NULL,        -- as it was when it was attached, for when the table is gone
+    mode          text NOT NULL CHECK (mode IN ('row', 'statement')),
+    key           text[] NOT NULL,
+    options       jsonb NOT NULL,
+    attached_at   timestamptz NOT NULL DEFAULT current_timestamp,
+    attached_by   text NOT NULL DEFAULT session_user
+);
+ALTER TABLE pgwitness.attachment OWNER TO pgwitness_audit;
+
+-- The key of masked values, split as HMAC (RFC 2104) uses it. Whoever can read it can find out masked values by guessing.
+CREATE TABLE IF NOT EXISTS pgwitness.mask_key (
+    only_one  boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    inner_pad bytea NOT NULL CHECK (octet_length(inner_pad) = 64),
+    outer_pad bytea NOT NULL CHECK (octet_length(outer_pad) = 64)
+);
+ALTER TABLE pgwitness.mask_key OWNER TO pgwitness_audit;
+REVOKE ALL ON pgwitness.mask_key, pgwitness.attachment FROM PUBLIC;
+
+-- set_mask_key makes key the key of all values that are masked from now on.
+CREATE OR REPLACE FUNCTION pgwitness.set_mask_key(key bytea) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $pgwitness$
+DECLARE
+    padded    bytea := CASE WHEN octet_length(key) > 64 THEN sha256(key) ELSE key END;
+    inner_pad bytea := decode(repeat('36', 64), 'hex');
+    outer_pad bytea := decode(repeat('5c', 64), 'hex');
+BEGIN
+    FOR i IN 0 .. octet_length(padded) - 1 LOOP
+        inner_pad := set_byte(inner_pad, i, get_byte(padded, i) # get_byte(inner_pad, i));
+        outer_pad := set_byte(outer_pad, i, get_byte(padded, i) # get_byte(outer_pad, i));
+    END LOOP;
+    INSERT INTO pgwitness.mask_key AS k (inner_pad, outer_pad) VALUES (inner_pad, outer_pad)
+    ON CONFLICT (only_one) DO UPDATE SET inner_pad = excluded.inner_pad, outer_pad = excluded.outer_pad;
+END
+$pgwitness$;
+
+-- Two version 4 UUIDs carry 244 random bits. The server's log never shows them.
+DO $do$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pgwitness.mask_key) THEN
+        PERFORM pgwitness.set_mask_key(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) OPERATOR(pg_catalog.||)
+            pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
+    END IF;
+END
+$do$;
+
+-- The functions from here to capture are called by the trigger functions alone, which have pinned search_path: a second
+-- SET would cost each row more than most of them do.
+
+-- mask stands for a value that must not be seen and can be recognised: equal values have equal masks.
+CREATE OR REPLACE FUNCTION pgwitness.mask(value jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $pgwitness$
+    SELECT CASE WHEN value #>> '{}' IS NULL THEN 'null' ELSE jsonb_build_object('$masked', 'hmac-sha256:' ||
+        encode(sha256(outer_pad || sha256(inner_pad || convert_to(value #>> '{}', 'UTF8'))), 'hex')) END
+    FROM pgwitness.mask_key
+$pgwitness$;
+
+-- image_sql is the SQL expression for the image of the row that alias names, as a record made column by column: some value
+-- may be too large to be rendered at all.
+CREATE OR REPLACE FUNCTION pgwitness.image_sql(relid oid, alias text, options jsonb) RETURNS text
+LANGUAGE sql STABLE
+AS $pgwitness$
+    SELECT '(SELECT image FROM (SELECT ' || coalesce(string_agg(format(CASE
+            WHEN options -> 'mask' ? attname THEN 'pgwitness.mask(to_jsonb(%1$s.%2$I))'
+            WHEN typlen > 0 THEN '%1$s.%2$I'
+            WHEN atttypid = 'bytea'::regtype THEN
+                'CASE WHEN octet_length(%1$s.%2$I) > %3$s THEN jsonb_build_object(''$omitted'', jsonb_build_object(''bytes'', octet_length(%1$s.%2$I))) ELSE to_jsonb(%1$s.%2$I) END'
+            -- Stored, a value may be compressed to a 255th.
+            ELSE 'CASE WHEN pg_column_size(%1$s.%2$I) > %3$s / 256 AND octet_length(%1$s.%2$I::text) > %3$s THEN jsonb_build_object(''$omitted'', jsonb_build_object(''bytes'', octet_length(%1$s.%2$I::text))) ELSE to_jsonb(%1$s.%2$I) END'
+            END || ' AS %2$I', alias, attname, coalesce((options ->> 'max_value')::bigint, 1048576)), ', ' ORDER BY attnum), '')
+        || ') image)'
+    FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
+    WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND NOT coalesce(options -> 'exclude' ? attname, false)
+$pgwitness$;
+
+-- changed_sql is the SQL expression for the names of the columns in which two rows differ, as a jsonb array. Unlike =, *<>
+-- works for every type, and tells 1.0 from 1.00.
+CREATE OR REPLACE FUNCTION pgwitness.changed_sql(relid oid, old_alias text, new_alias text, options jsonb) RETURNS text
+LANGUAGE sql STABLE
+AS $pgwitness$
+    SELECT 'to_jsonb(array_remove(ARRAY[' || coalesce(string_agg(
+            format('CASE WHEN ROW(%1$s.%3$I)::record *<> ROW(%2$s.%3$I)::record THEN %3$L END', old_alias, new_alias, attname), ', ' ORDER BY attnum), '')
+        || ']::text[], NULL))'
+    FROM pg_attribute
+    WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND NOT coalesce(options -> 'exclude' ? attname, false)
+$pgwitness$;
+
+-- redact takes the excluded columns out of an image and masks the masked ones.
+CREATE OR REPLACE FUNCTION pgwitness.redact(image jsonb, options jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $pgwitness$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT jsonb_array_elements_text(options -> 'exclude') LOOP
+        image := image - name;
+    END LOOP;
+    FOR name IN SELECT jsonb_array_elements_text(options -> 'mask') LOOP
+        IF image ? name THEN
+            image := jsonb_set(image, ARRAY[name], pgwitness.mask(image -> name));
+        END IF;
+    END LOOP;
+    RETURN image;
+END
+$pgwitness$;
+
+-- key_of gives the names of relid's primary key columns, none for a table without.
+CREATE OR REPLACE FUNCTION pgwitness.key_of(relid oid) RETURNS text[]
+LANGUAGE sql STABLE
+AS $pgwitness$
+    SELECT coalesce(array_agg(attname::text ORDER BY attnum), '{}')
+    FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+    WHERE indrelid = relid AND indisprimary
+$pgwitness$;
+
+-- row_data is the value of that column. old and new are images, null where there is none; changed is null where the images
+-- tell it. The keys id and column_name are there where the table has such columns, as in the rows that were written before.
+CREATE OR REPLACE FUNCTION pgwitness.row_data(op text, key text[], old jsonb, new jsonb, changed jsonb, options jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $pgwitness$
+DECLARE
+    image    jsonb := coalesce(new, old);
+    kept     jsonb;
+    redacted jsonb;
+    data     jsonb;
+BEGIN
+    IF cardinality(key) = 1 AND image ? key[1] THEN
+        kept := jsonb_build_object(key[1], image -> key[1]);
+    ELSIF cardinality(key) > 0 THEN
+        kept := (SELECT jsonb_object_agg(name, image -> name) FROM unnest(key) AS name WHERE image ? name);
+    END IF;
+    IF op = 'UPDATE' THEN
+        changed := coalesce(changed, (SELECT jsonb_agg(name) FROM jsonb_object_keys(new) AS name
+            WHERE new ->> name IS DISTINCT FROM old ->> name), '[]');
+        IF options ->> 'images' = 'changed' THEN
+            old := (SELECT jsonb_object_agg(name, old -> name) FROM jsonb_array_elements_text(changed) AS name);
+            new := (SELECT jsonb_object_agg(name, new -> name) FROM jsonb_array_elements_text(changed) AS name);
+        END IF;
+    END IF;
+    IF options IS NOT NULL THEN
+        redacted := (SELECT jsonb_agg(name ORDER BY name) FROM (
+            SELECT jsonb_array_elements_text(options -> 'exclude') AS name
+            UNION SELECT jsonb_array_elements_text(options -> 'mask')
+            UNION SELECT e.key FROM jsonb_each(old) AS e WHERE e.value ? '$omitted'
+            UNION SELECT e.key FROM jsonb_each(new) AS e WHERE e.value ? '$omitted') AS n);
+    END IF;
+    data := jsonb_build_object('v', 2, 'event_type', op, 'key', kept, 'old', old, 'new', new, 'changed', changed, 'redacted', redacted);
+    IF image ? 'id' THEN
+        data := data || jsonb_build_object('id', image -> 'id');
+    END IF;
+    IF image ? 'column_name' THEN
+        data := data || jsonb_build_object('column_name', image -> 'column_name');
+    END IF;
+    RETURN data;
+END
+$pgwitness$;
+
+-- capture writes the audit row of a change, for each row, and of a TRUNCATE. Its arguments, which attach gives, are the names
+-- of the primary key's columns as an array literal, and the options as a JSON object; or, for a table without options, with
+-- one key column and with none but types that can always be rendered, that column's name alone. Without any, the key is
+-- looked up.
+--
+-- It runs as its owner, so that nobody else needs a right on the audit table, and with settings of its own, so that a
+-- value has one text whatever the session's are. The one thing that it takes from the session is who is acting.
+CREATE OR REPLACE FUNCTION pgwitness.capture() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex' SET extra_float_digits = '1' SET lc_monetary = 'C'
+AS $pgwitness$
+DECLARE
+    key       text[];
+    options   jsonb;
+    old_image jsonb;
+    new_image jsonb;
+    changed   jsonb;
+    data      jsonb;
+    problem   text;
+    state     text;
+BEGIN
+    IF TG_OP = 'INSERT' AND TG_NARGS = 1 THEN
+        -- The commonest case in one statement: in a short transaction, each expression costs as much to prepare as to evaluate.
+        -- What it passes over goes the long way.
+        INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
+            session_user_name, tx_id, client_addr, application_name, actor, request_id)
+        SELECT TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
+            TG_TABLE_NAME,
+            CASE WHEN image ? 'column_name' THEN
+                jsonb_build_object('v', 2, 'event_type', TG_OP, 'key', jsonb_build_object(TG_ARGV[0], image -> TG_ARGV[0]),
+                    'old', NULL, 'new', image, 'changed', NULL, 'redacted', NULL,
+                    'id', image -> 'id', 'column_name', image -> 'column_name')
+            ELSE
+                jsonb_build_object('v', 2, 'event_type', TG_OP, 'key', jsonb_build_object(TG_ARGV[0], image -> TG_ARGV[0]),
+                    'old', NULL, 'new', image, 'changed', NULL, 'redacted', NULL, 'id', image -> 'id')
+            END,
+            TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
+            nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
+        FROM (SELECT to_jsonb(NEW) AS image WHERE pg_column_size(NEW) <= 8192 OFFSET 0) AS new_row
+        WHERE image ? 'id' AND image ? TG_ARGV[0] AND TG_TABLE_SCHEMA <> 'pgwitness' AND TG_RELID <> 'public.custom_audit_log'::regclass;
+        IF FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
+        RETURN NULL; -- an audited audit table would never come to an end
+    END IF;
+    IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
+        RETURN NULL; -- nothing was changed
+    END IF;
+    BEGIN
+        key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 1 THEN ARRAY[TG_ARGV[0]] ELSE TG_ARGV[0]::text[] END;
+        options := CASE WHEN TG_NARGS > 1 THEN TG_ARGV[1]::jsonb END;
+        -- What is small when stored is small enough to be rendered.
+        IF pg_column_size(NEW) > 8192 OR pg_column_size(OLD) > 8192 OR options ? 'max_value' THEN
+            IF TG_OP <> 'INSERT' THEN
+                EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options)) INTO old_image USING OLD;
+            END IF;
+            IF TG_OP <> 'DELETE' THEN
+                EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options)) INTO new_image USING NEW;
+            END IF;
+            IF TG_OP = 'UPDATE' THEN
+                EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
+            END IF;
+            options := coalesce(options, '{}'); -- row_data looks for what was omitted
+        ELSE
+            IF TG_OP IN ('UPDATE', 'DELETE') THEN
+                old_image := to_jsonb(OLD);
+            END IF;
+            IF TG_OP IN ('INSERT', 'UPDATE') THEN
+                new_image := to_jsonb(NEW);
+            END IF;
+            IF options IS NOT NULL THEN
+                old_image := pgwitness.redact(old_image, options);
+                new_image := pgwitness.redact(new_image, options);
+            END IF;
+        END IF;
+        IF NOT coalesce(new_image, old_image) ?& key THEN
+            key := pgwitness.key_of(TG_RELID); -- a column was renamed
+        END IF;
+        data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+        IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
+            RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
+                USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
+        END IF;
+        data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
+    END;
+    INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
+        session_user_name, tx_id, client_addr, application_name, actor, request_id)
+    VALUES (TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
+        TG_TABLE_NAME, data, TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(),
+        current_setting('application_name'), nullif(current_setting('audit.actor', true), ''),
+        nullif(current_setting('audit.request_id', true), ''));
+    RETURN NULL;
+END
+$pgwitness$;
+
+-- capture_statement writes the audit rows of a whole statement at once, from its transition tables old_rows and new_rows.
+-- It takes the arguments that capture takes. Both tables of an UPDATE have its rows in the same order.
+CREATE OR REPLACE FUNCTION pgwitness.capture_statement() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex' SET extra_float_digits = '1' SET lc_monetary = 'C'
+AS $pgwitness$
+DECLARE
+    key       text[] := TG_ARGV[0];
+    options   jsonb := TG_ARGV[1];
+    columns   text[] := ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped);
+    alias     text := CASE TG_OP WHEN 'DELETE' THEN 'old_row' ELSE 'new_row' END;
+    old_image text := 'NULL::jsonb';
+    new_image text := 'NULL::jsonb';
+    changed   text := 'NULL::jsonb';
+    source    text;
+    large     boolean := false;
+    data      text;
+    problem   text;
+    state     text;
+BEGIN
+    IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
+        RETURN NULL;
+    END IF;
+    IF NOT key <@ columns THEN
+        key := pgwitness.key_of(TG_RELID); -- a column was renamed
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        large := EXISTS (SELECT FROM old_rows AS r WHERE pg_column_size(r.*) > 8192);
+        old_image := pgwitness.image_sql(TG_RELID, 'old_row', options);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        large := large OR EXISTS (SELECT FROM new_rows AS r WHERE pg_column_size(r.*) > 8192);
+        new_image := pgwitness.image_sql(TG_RELID, 'new_row', options);
+    END IF;
+    CASE TG_OP
+        WHEN 'INSERT' THEN source := 'new_rows AS new_row';
+        WHEN 'DELETE' THEN source := 'old_rows AS old_row';
+        ELSE
+            changed := pgwitness.changed_sql(TG_RELID, 'old_row', 'new_row', options);
+            source := format('(SELECT row_number() OVER () AS pgwitness_ordinal, * FROM old_rows) AS old_row
+                JOIN (SELECT row_number() OVER () AS pgwitness_ordinal, * FROM new_rows) AS new_row USING (pgwitness_ordinal)
+                WHERE ROW(%s)::record *<> ROW(%s)::record ORDER BY pgwitness_ordinal',
+                (SELECT string_agg('old_row.' || quote_ident(name), ', ') FROM unnest(columns) AS name),
+                (SELECT string_agg('new_row.' || quote_ident(name), ', ') FROM unnest(columns) AS name));
+    END CASE;
+    IF options IS NULL AND NOT large THEN
+        -- As row_data has it. A row made of rows becomes jsonb in one go, in half the time of jsonb_build_object.
+        data := format('(SELECT to_jsonb(data) FROM (SELECT %s2 AS v, $1 AS event_type, %s AS key, %s AS old, %s AS new, %s AS changed,
+                NULL AS redacted) AS data)',
+            (SELECT string_agg(format('%s.%I, ', alias, name), '') FROM unnest(columns) AS name WHERE name IN ('id', 'column_name')),
+            (SELECT coalesce(format('(SELECT key FROM (SELECT %s) AS key)', string_agg(format('%s.%I', alias, name), ', ')), 'NULL')
+                FROM unnest(key) AS name),
+            old_image, new_image, changed);
+    ELSE
+        data := format('pgwitness.row_data($1, $4, to_jsonb(%s), to_jsonb(%s), %s, $5)', old_image, new_image, changed);
+    END IF;
+    BEGIN
+        EXECUTE format('INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data,
+                schema_name, rel_oid, session_user_name, tx_id, client_addr, application_name, actor, request_id)
+            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, session_user, $8, $9, $10, $11, $12 FROM %s', data, source)
+        USING TG_OP, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END, TG_TABLE_NAME, key,
+            coalesce(options, '{}'), TG_TABLE_SCHEMA, TG_RELID, txid_current(), inet_client_addr(), current_setting('application_name'),
+            nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '');
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+        IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
+            RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
+                USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
+        END IF;
+        INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
+            session_user_name, tx_id, client_addr, application_name, actor, request_id)
+        VALUES (TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
+            TG_TABLE_NAME, jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem)),
+            TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
+            nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''));
+    END;
+    RETURN NULL;
+END
+$pgwitness$;
+
+-- refuse keeps the audit table append-only, for owners and superusers too. What expires is let through where somebody who
+-- may act for the table's owner says so: `pgwitness audit retention` does, and writes down what it deletes.
+CREATE OR REPLACE FUNCTION pgwitness.refuse() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $pgwitness$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('pgwitness.retention', true) = 'on'
+        AND pg_has_role((SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'MEMBER') THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION '% of %.% is refused: the audit table is append-only', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege', HINT = 'What is old enough is removed by pgwitness audit retention.';
+END
+$pgwitness$;
+
+-- add_partitions makes the audit table's partitions for this month (UTC) and so many months ahead, and gives the names of
+-- those that were missing. It blocks no writer: attaching takes a lock that writers do not heed. Safe to be called by a timer.
+CREATE OR REPLACE FUNCTION pgwitness.add_partitions(ahead int DEFAULT 3) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+AS $pgwitness$
+DECLARE
+    month     timestamptz := date_trunc('month', current_timestamp);
+    partition text;
+BEGIN
+    FOR i IN 0 .. ahead LOOP
+        partition := 'custom_audit_log_' || to_char(month, 'YYYY_MM');
+        IF to_regclass(format('pgwitness.%I', partition)) IS NULL THEN
+            EXECUTE format('CREATE TABLE pgwitness.%I (LIKE public.custom_audit_log INCLUDING ALL EXCLUDING IDENTITY)', partition);
+            EXECUTE format('ALTER TABLE public.custom_audit_log ATTACH PARTITION pgwitness.%I FOR VALUES FROM (%L) TO (%L)',
+                partition, month, month + interval '1 month');
+            PERFORM pgwitness.guard(format('pgwitness.%I', partition)::regclass);
+            RETURN NEXT partition;
+        END IF;
+        month := month + interval '1 month';
+    END LOOP;
+END
+$pgwitness$;
+
+-- guard puts refuse on a table, whatever session_replication_role is.
+CREATE OR REPLACE FUNCTION pgwitness.guard(relation regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $pgwitness$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER pgwitness_refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
+        FOR EACH STATEMENT EXECUTE FUNCTION pgwitness.refuse()', relation);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER pgwitness_refuse', relation);
+END
+$pgwitness$;
+
+-- Nobody but the owner may call any of them: a trigger of somebody's own that calls capture would write what never happened.
+DO $do$
+DECLARE
+    function regprocedure;
+BEGIN
+    FOR function IN SELECT oid FROM pg_catalog.pg_proc WHERE pronamespace = 'pgwitness'::regnamespace LOOP
+        EXECUTE pg_catalog.format('ALTER FUNCTION %s OWNER TO pgwitness_audit', function);
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function);
+    END LOOP;
+END
+$do$;
