@@ -66,6 +66,7 @@ func newRootCommand() *cobra.Command {
 	root.SetVersionTemplate(readBuildInfo().String() + "\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
+		newAuditCommand(),
 		newDemoCommand(),
 		newInitCommand(),
 		newRunCommand(),
