@@ -14,6 +14,17 @@ const (
 	failoverVersion = 17 // the first with failover slots
 )
 
+// Obstacle is something that a person must change before anything can be set up.
+type Obstacle struct {
+	// Problem says what is in the way, and Remedy what to do about it; the error's text is both.
+	Problem, Remedy string
+
+	class error
+}
+
+func (o *Obstacle) Error() string { return o.Problem + ": " + o.Remedy }
+func (o *Obstacle) Unwrap() error { return o.class }
+
 // check says what of the server a person must change before anything can be set up.
 func (s *server) check() error {
 	switch {
@@ -54,7 +65,8 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'informat
 	if nearest := config.Nearest(s.catalog.Names.Table, tables); nearest != "" {
 		hint = fmt.Sprintf("did you mean %s? Name the audit table with --table", nearest)
 	}
-	return admin.Refuse(replication.ErrSetup, "table %s does not exist in database %s: %s", s.catalog.Names.Table, s.server.Database, hint)
+	problem := fmt.Sprintf("table %s does not exist in database %s", s.catalog.Names.Table, s.server.Database)
+	return &Obstacle{problem, hint, replication.ErrSetup}
 }
 
 // kinds are pg_class's words for what is not a table.
@@ -67,20 +79,20 @@ func (s *Setup) checkTable() error {
 		if kind == "" {
 			kind = "something else"
 		}
-		return admin.Refuse(replication.ErrSetup, "%s is not a table but %s: name the audit table with --table", name, kind)
+		return &Obstacle{name + " is not a table but " + kind, "name the audit table with --table", replication.ErrSetup}
 	}
 	if t.Children {
-		return admin.Refuse(replication.ErrSetup, "%s has children by inheritance, whose rows are not its own in the stream: use "+
-			"declarative partitioning", name)
+		return &Obstacle{name + " has children by inheritance, whose rows are not its own in the stream", "use declarative partitioning",
+			replication.ErrSetup}
 	}
 	for _, r := range t.Relations {
 		switch {
 		case r.Persistence != "p":
-			return admin.Refuse(replication.ErrSetup, "%s is unlogged or temporary, so its rows never reach the WAL: ALTER TABLE %s SET LOGGED",
-				r.Name, r.Name)
+			return &Obstacle{r.Name + " is unlogged or temporary, so its rows never reach the WAL", "ALTER TABLE " + r.Name + " SET LOGGED",
+				replication.ErrSetup}
 		case r.Kind == "f":
-			return admin.Refuse(replication.ErrSetup, "partition %s is a foreign table, so its rows never reach this server's WAL: "+
-				"detach it from %s", r.Name, name)
+			return &Obstacle{"partition " + r.Name + " is a foreign table, so its rows never reach this server's WAL", "detach it from " + name,
+				replication.ErrSetup}
 		}
 	}
 	return nil
@@ -95,26 +107,30 @@ func (s *Setup) checkSlot() error {
 	if slot == nil {
 		return nil
 	}
+	obstacle := func(remedy, problem string, args ...any) error {
+		return &Obstacle{"slot " + name + " " + fmt.Sprintf(problem, args...), remedy, replication.ErrSetup}
+	}
 	dropIt := fmt.Sprintf("if nobody needs it, run SELECT pg_drop_replication_slot('%s') and init again; or choose another "+
 		"name with --slot", name)
 	switch {
 	case slot.Type != "logical" || slot.Plugin != "pgoutput":
-		return admin.Refuse(replication.ErrSetup, "slot %s is there already, %s with plugin %q, and pgwitness needs a logical one with "+
-			"pgoutput: %s", name, slot.Type, slot.Plugin, dropIt)
+		return obstacle(dropIt, "is there already, %s with plugin %q, and pgwitness needs a logical one with pgoutput", slot.Type, slot.Plugin)
 	case slot.Database != s.server.Database:
-		return admin.Refuse(replication.ErrSetup, "slot %s is there already and belongs to database %s, not to %s: %s",
-			name, slot.Database, s.server.Database, dropIt)
+		return obstacle(dropIt, "is there already and belongs to database %s, not to %s", slot.Database, s.server.Database)
 	case slot.Temporary || slot.TwoPhase:
-		return admin.Refuse(replication.ErrSetup, "slot %s is temporary or two-phase, and pgwitness needs one that is neither: %s", name, dropIt)
+		return obstacle(dropIt, "is temporary or two-phase, and pgwitness needs one that is neither")
 	case slot.WALStatus == "lost" || slot.Invalidation != "":
-		return admin.Refuse(replication.ErrEvidence, "slot %s was invalidated: rows that were not delivered cannot be any more from the WAL; "+
-			"run SELECT pg_drop_replication_slot('%s') and init again, and take what is missing from the table", name, name)
+		return &Obstacle{
+			"slot " + name + " was invalidated, and what was not delivered cannot be any more from the WAL",
+			fmt.Sprintf("run SELECT pg_drop_replication_slot('%s') and init again, and take what is missing from the table", name),
+			replication.ErrEvidence,
+		}
 	case s.catalog.Publication == nil:
-		return admin.Refuse(replication.ErrSetup, "slot %s is there already, but publication %s is not, and a slot cannot use a publication "+
-			"that is younger: name the right one with --publication; or %s", name, s.cfg.Publication, dropIt)
+		return obstacle("name the right one with --publication; or "+dropIt, "is there already, but publication %s is not, and a slot cannot "+
+			"use a publication that is younger", s.cfg.Publication)
 	case s.cfg.Failover && !slot.Failover:
-		return admin.Refuse(replication.ErrSetup, "slot %s is there already, without failover: run ALTER_REPLICATION_SLOT %s (FAILOVER true) "+
-			"in psql \"dbname=%s replication=database\"", name, name, s.server.Database)
+		return obstacle(fmt.Sprintf("run ALTER_REPLICATION_SLOT %s (FAILOVER true) in psql \"dbname=%s replication=database\"", name,
+			s.server.Database), "is there already, without failover")
 	}
 	return nil
 }
@@ -124,11 +140,12 @@ func (s *Setup) checkRoom() error {
 	slot, server := s.catalog.Slot, s.server
 	switch {
 	case slot == nil && server.Slots >= server.MaxSlots:
-		return admin.Refuse(replication.ErrSetup, "all %d replication slots are in use: raise max_replication_slots and restart the server, "+
-			"or drop a slot that nobody needs (pg_replication_slots lists them)", server.MaxSlots)
+		return &Obstacle{fmt.Sprintf("all %d replication slots are in use", server.MaxSlots),
+			"raise max_replication_slots and restart the server, or drop a slot that nobody needs (pg_replication_slots lists them)",
+			replication.ErrSetup}
 	case (slot == nil || !slot.Active) && server.Senders >= server.MaxSenders:
-		return admin.Refuse(replication.ErrSetup, "all %d WAL senders are in use: raise max_wal_senders and restart the server "+
-			"(pg_stat_replication lists them)", server.MaxSenders)
+		return &Obstacle{fmt.Sprintf("all %d WAL senders are in use", server.MaxSenders),
+			"raise max_wal_senders and restart the server (pg_stat_replication lists them)", replication.ErrSetup}
 	}
 	return nil
 }
