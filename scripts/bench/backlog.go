@@ -6,10 +6,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"pgwitness/scripts"
 )
 
 // scenario is a backlog to drain, and what is to be reached.
@@ -35,32 +36,31 @@ var scenarios = []scenario{
 type bench struct {
 	options
 	dir      string
-	receiver string // pg_recvlogical
+	receiver string // pg_recvlogical; empty where it is not needed
 	dsn      string
 	progress io.Writer
 	conn     *pgx.Conn
 	server   string // its version
-	client   string // pg_recvlogical's version
+	client   string // pg_recvlogical's version; empty where it is not needed
 }
 
 const publication = "bench"
 
 // prepare makes the seed's table and a publication of it.
 func (b *bench) prepare(ctx context.Context) error {
-	version, err := exec.CommandContext(ctx, b.receiver, "--version").Output()
-	if err != nil {
-		return fmt.Errorf("%s --version: %w", b.receiver, err)
+	if b.receiver != "" {
+		version, err := exec.CommandContext(ctx, b.receiver, "--version").Output()
+		if err != nil {
+			return fmt.Errorf("%s --version: %w", b.receiver, err)
+		}
+		b.client = strings.TrimSpace(string(version))
 	}
-	b.client = strings.TrimSpace(string(version))
-	seed, err := os.ReadFile(filepath.Join("scripts", "seed.sql"))
-	if err != nil {
-		return fmt.Errorf("the seed's SQL (run this in the source tree of pgwitness): %w", err)
-	}
+	var err error
 	if b.conn, err = pgx.Connect(ctx, b.dsn); err != nil {
 		return err
 	}
 	b.server = b.conn.PgConn().ParameterStatus("server_version")
-	return b.exec(ctx, "CREATE TABLE your_table (id int, column_name text)", string(seed),
+	return b.exec(ctx, "CREATE TABLE your_table (id int, column_name text)", scripts.Seed,
 		"CREATE PUBLICATION "+publication+" FOR TABLE custom_audit_log")
 }
 

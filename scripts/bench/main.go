@@ -1,12 +1,12 @@
 // Command bench puts pgwitness beside pg_recvlogical, the plainest consumer there is: both drain the same backlog of a real
-// server into a file, in turns. It then measures the time from commit to durable of live transactions. docs/PERFORMANCE.md
-// tells how to read the numbers.
+// server into a file, in turns. It then measures the time from commit to durable of live transactions, and what the triggers
+// cost that write the audit table. docs/PERFORMANCE.md tells how to read the numbers.
 //
 //	go run ./scripts/bench
 //	go run ./scripts/bench -markdown >numbers.md
 //	go run ./scripts/bench -scenarios b -scale 0.1
 //
-// It needs pg_recvlogical, which is in the client package of PostgreSQL; the server is fetched.
+// Scenarios a to c need pg_recvlogical, which is in the client package of PostgreSQL; the server is fetched.
 package main
 
 import (
@@ -60,9 +60,9 @@ func parse(args []string, errOut io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.IntVar(&o.postgres, "postgres", embeddedpg.DefaultVersion, "run this major `version` of the server")
-	flags.IntVar(&o.rounds, "rounds", 5, "drain each backlog this `many` times with each of the two")
-	flags.Float64Var(&o.scale, "scale", 1, "make the backlogs this `factor` larger or smaller")
-	flags.StringVar(&o.scenarios, "scenarios", "abcd", "run these `letters` only")
+	flags.IntVar(&o.rounds, "rounds", 5, "do each thing this `many` times with each of those compared")
+	flags.Float64Var(&o.scale, "scale", 1, "make the work this `factor` larger or smaller")
+	flags.StringVar(&o.scenarios, "scenarios", "abcde", "run these `letters` only")
 	flags.DurationVar(&o.live, "live", 20*time.Second, "measure live transactions for this `long`")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "let both write below this `directory`; its disk is what is measured")
 	flags.StringVar(&o.binary, "pgwitness", "", "measure this `executable` instead of building ./cmd/pgwitness")
@@ -75,8 +75,8 @@ func parse(args []string, errOut io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.rounds < 1 || o.scale <= 0 || o.live <= 0:
 		return o, errors.New("-rounds, -scale and -live want more than 0")
-	case o.scenarios == "" || strings.Trim(o.scenarios, "abcd") != "":
-		return o, fmt.Errorf("-scenarios %s: there is no scenario but a, b, c and d", o.scenarios)
+	case o.scenarios == "" || strings.Trim(o.scenarios, "abcde") != "":
+		return o, fmt.Errorf("-scenarios %s: there is no scenario but a, b, c, d and e", o.scenarios)
 	case !slices.Contains(embeddedpg.Versions(), o.postgres):
 		return o, fmt.Errorf("-postgres %d: choose one of %v", o.postgres, embeddedpg.Versions())
 	}
@@ -88,16 +88,18 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	receiver, err := findReceiver()
-	if err != nil {
-		return err
+	receiver := ""
+	if strings.ContainsAny(o.scenarios, "abc") {
+		if receiver, err = findReceiver(); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp(o.dir, "pgwitness-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if o.binary == "" {
+	if o.binary == "" && o.scenarios != "e" {
 		fmt.Fprintln(progress, "building pgwitness")
 		if o.binary, err = build(ctx, dir); err != nil {
 			return err
@@ -130,9 +132,21 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 			return err
 		}
 	}
-	if !strings.Contains(o.scenarios, "d") {
+	if strings.Contains(o.scenarios, "d") {
+		if err := b.runLive(ctx, report); err != nil {
+			return err
+		}
+	}
+	if !strings.Contains(o.scenarios, "e") {
 		return nil
 	}
+	if err := b.capture(ctx, report); err != nil {
+		return fmt.Errorf("(e) %w", err)
+	}
+	return nil
+}
+
+func (b *bench) runLive(ctx context.Context, report report) error {
 	var lives []liveResult
 	for _, v := range liveVariants {
 		result, err := b.live(ctx, v)

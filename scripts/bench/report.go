@@ -17,8 +17,12 @@ type report struct {
 }
 
 func (r report) head(b *bench) error {
-	_, err := fmt.Fprintf(r.out, "PostgreSQL %s over TCP, %s, %s, %d CPUs, %s/%s\n",
-		b.server, b.client, runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	client := ""
+	if b.client != "" {
+		client = b.client + ", "
+	}
+	_, err := fmt.Fprintf(r.out, "PostgreSQL %s over TCP, %s%s, %d CPUs, %s/%s\n",
+		b.server, client, runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
@@ -83,6 +87,42 @@ func (r report) live(results []liveResult) error {
 	return err
 }
 
+// capture prints what the works took under each variant. ofMany says that the rows are of one statement, whose rate is told
+// rather than its latency.
+func (r report) capture(title string, results []captureResult, ofMany bool) error {
+	table := [][]string{{"", "µs a transaction", "time, × the seed's", "CPU µs a row", "WAL bytes a row", "target"}}
+	if ofMany {
+		table[0][1] = "rows/s"
+	}
+	for _, result := range results {
+		for i, v := range captureVariants {
+			cells := make([]sample, 4)
+			for round, s := range result.spent[i] {
+				perRow := func(value float64) float64 { return value / float64(s.rows) }
+				speed := perRow(microseconds(s.wall))
+				if ofMany {
+					speed = float64(s.rows) / s.wall.Seconds()
+				}
+				for j, value := range []float64{
+					speed, s.wall.Seconds() / result.spent[seedVariant][round].wall.Seconds(), perRow(microseconds(s.cpu)), perRow(float64(s.wal)),
+				} {
+					cells[j] = append(cells[j], value)
+				}
+			}
+			row := []string{result.name + ", " + v.name, cells[0].middle("%.0f"), cells[1].middle("%.2f"), cells[2].middle("%.1f"), cells[3].middle("%.0f"),
+				atMost(cells[1].median(), result.want[i], "%.1f ×")}
+			if i == seedVariant {
+				row[2] = "1"
+			}
+			if cells[2].median() == 0 {
+				row[3] = "" // the system does not tell
+			}
+			table = append(table, row)
+		}
+	}
+	return r.table(title, table)
+}
+
 // table prints rows below a title; the first row is the heading.
 func (r report) table(title string, rows [][]string) error {
 	var b strings.Builder
@@ -131,6 +171,13 @@ func (s sample) format(verb string) string {
 	return fmt.Sprintf("%s (%s–%s)", median, lowest, highest)
 }
 
+// middle returns the median and, where they differ from it, the ends of the middle half: of many short rounds the lowest
+// and the highest tell of the machine.
+func (s sample) middle(verb string) string {
+	sorted, quarter := slices.Sorted(slices.Values(s)), len(s)/4
+	return sample{sorted[quarter], s.median(), sorted[len(sorted)-1-quarter]}.format(verb)
+}
+
 func atLeast(value, want float64, verb string) string {
 	return verdict("≥ ", value >= want, want, verb)
 }
@@ -149,6 +196,8 @@ func verdict(sign string, met bool, want float64, verb string) string {
 	}
 	return sign + fmt.Sprintf(verb, want) + mark
 }
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
