@@ -17,6 +17,9 @@ type Config struct {
 	Schema, Table string
 	// RelationOID is the audit table's OID, by which it is known even after a rename. Defaults to 0: by name only.
 	RelationOID uint32
+	// Former are the OIDs of tables that were the audit table before another one took their name. Their changes are events
+	// too. Defaults to none.
+	Former []uint32
 	// Key names the columns of the audit table's primary key for where the stream itself does not: under a replica
 	// identity other than DEFAULT, and for a deferrable key. Defaults to none: ids are made of digest and position there.
 	Key []string
@@ -58,6 +61,7 @@ type Decoder struct {
 	seq          uint64
 	xid          uint32
 	commitMicros int64
+	announced    []string // the tables of which it may delete rows as retention, from here on
 	// between and after are what stands on both sides of "seq" in the lines of the open transaction.
 	between, after []byte
 }
@@ -122,11 +126,7 @@ func (d *Decoder) Decode(message []byte, batch *Batch) (Result, error) {
 		r.cstring("origin name")
 		r.end()
 	case 'M':
-		r.uint8("flags")
-		r.uint64("LSN")
-		r.cstring("prefix")
-		r.sized("content")
-		r.end()
+		d.message(&r)
 	default:
 		r.off = 0
 		r.fail("message type %q is unknown to protocol version 1", kind)
@@ -157,6 +157,7 @@ func (d *Decoder) begin(r *reader) {
 		return
 	}
 	d.open, d.lsn, d.seq, d.xid, d.commitMicros = true, lsn, 0, xid, micros
+	d.announced = d.announced[:0]
 	d.between = d.between[:0] // made when the first event needs it: many transactions have none
 }
 
@@ -296,7 +297,12 @@ func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
 		d.startLines()
 	}
 	const fixed = 256 // a digest, an LSN, three numbers, a time and what stands around them
-	need := len(r.data) + len(rel.head[c.op]) + rel.names + fixed
+	kind := d.kind(c.op, rel)
+	head := rel.head[c.op]
+	if kind == KindRetention {
+		head = rel.retentionHead
+	}
+	need := len(r.data) + len(head) + rel.names + fixed
 	if c.old != nil {
 		need += rel.names
 	}
@@ -308,16 +314,14 @@ func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
 		commitMicros: d.commitMicros,
 		idEnd:        int32(len(line)),
 		xid:          d.xid,
+		kind:         kind,
 		op:           c.op,
 		audited:      OpOther,
-	}
-	if c.op != OpInsert {
-		e.kind = KindTamper
 	}
 	if i := rel.eventType; i >= 0 && c.row != nil {
 		e.audited = parseOp(c.row[i].text)
 	}
-	line = append(line, rel.head[c.op]...)
+	line = append(line, head...)
 	line = append(line, d.between...)
 	line = strconv.AppendUint(line, d.seq, 10)
 	line = append(line, d.after...)
@@ -332,6 +336,9 @@ func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
 	}
 	if r.err != nil {
 		return
+	}
+	if e.incomplete = rel.incomplete(kind, e.audited, c.row); e.incomplete {
+		line = append(line, `,"incomplete":true`...)
 	}
 	e.line = append(line, "}\n"...)
 	batch.add(e)

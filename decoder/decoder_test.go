@@ -129,13 +129,13 @@ func TestBoundaries(t *testing.T) {
 		inside  bool
 		events  int
 	}{
-		{message: pgoutputtest.Message(1, "outside", "of a transaction")},
+		{message: pgoutputtest.Message(false, 1, "outside", "of a transaction")},
 		{message: begin(), want: decoder.Result{Boundary: decoder.Begin}, inside: true},
 		{message: pgoutputtest.Origin(0x99, "elsewhere"), inside: true},
 		{message: pgoutputtest.Type(16400, "public", "mood"), inside: true},
 		{message: pgoutputtest.AuditRelation(), inside: true},
 		{message: pgoutputtest.Insert(pgoutputtest.RelationOID, "1", nil, nil, nil, nil, nil), inside: true, events: 1},
-		{message: pgoutputtest.Message(1, "", ""), inside: true, events: 1},
+		{message: pgoutputtest.Message(true, 1, "", ""), inside: true, events: 1},
 		{message: pgoutputtest.Insert(pgoutputtest.RelationOID, "2", nil, nil, nil, nil, nil), inside: true, events: 2},
 		{message: commit(), want: decoder.Result{Boundary: decoder.Commit, End: commitLSN + 0x30}, events: 2},
 		// The next commit record may begin where this one ended.
@@ -314,20 +314,21 @@ func samples() map[string][]byte {
 	unchanged := []pgoutputtest.Value{"42", "INSERT", nil, "app", nil, pgoutputtest.Unchanged}
 	key := []pgoutputtest.Value{"41", nil, nil, nil, nil, nil}
 	return map[string][]byte{
-		"ORIGIN":             pgoutputtest.Origin(0x99, "elsewhere"),
-		"RELATION":           pgoutputtest.AuditRelation(),
-		"TYPE":               pgoutputtest.Type(16400, "public", "mood"),
-		"INSERT":             pgoutputtest.Insert(pgoutputtest.RelationOID, row...),
-		"UPDATE":             pgoutputtest.Update(pgoutputtest.RelationOID, 0, nil, unchanged),
-		"UPDATE of the key":  pgoutputtest.Update(pgoutputtest.RelationOID, 'K', key, row),
-		"UPDATE of all":      pgoutputtest.Update(pgoutputtest.RelationOID, 'O', row, unchanged),
-		"DELETE":             pgoutputtest.Delete(pgoutputtest.RelationOID, 'K', key...),
-		"DELETE of all":      pgoutputtest.Delete(pgoutputtest.RelationOID, 'O', row...),
-		"TRUNCATE":           pgoutputtest.Truncate(pgoutputtest.RelationOID),
-		"TRUNCATE of two":    pgoutputtest.Truncate(pgoutputtest.RelationOID, pgoutputtest.RelationOID),
-		"MESSAGE":            pgoutputtest.Message(1, "prefix", "content"),
-		"MESSAGE of nothing": pgoutputtest.Message(1, "", ""),
-		"COMMIT":             commit(),
+		"ORIGIN":               pgoutputtest.Origin(0x99, "elsewhere"),
+		"RELATION":             pgoutputtest.AuditRelation(),
+		"TYPE":                 pgoutputtest.Type(16400, "public", "mood"),
+		"INSERT":               pgoutputtest.Insert(pgoutputtest.RelationOID, row...),
+		"UPDATE":               pgoutputtest.Update(pgoutputtest.RelationOID, 0, nil, unchanged),
+		"UPDATE of the key":    pgoutputtest.Update(pgoutputtest.RelationOID, 'K', key, row),
+		"UPDATE of all":        pgoutputtest.Update(pgoutputtest.RelationOID, 'O', row, unchanged),
+		"DELETE":               pgoutputtest.Delete(pgoutputtest.RelationOID, 'K', key...),
+		"DELETE of all":        pgoutputtest.Delete(pgoutputtest.RelationOID, 'O', row...),
+		"TRUNCATE":             pgoutputtest.Truncate(pgoutputtest.RelationOID),
+		"TRUNCATE of two":      pgoutputtest.Truncate(pgoutputtest.RelationOID, pgoutputtest.RelationOID),
+		"MESSAGE":              pgoutputtest.Message(true, 1, "prefix", "content"),
+		"MESSAGE of retention": pgoutputtest.Message(true, 1, decoder.RetentionPrefix, `{"table":"public.custom_audit_log"}`),
+		"MESSAGE of nothing":   pgoutputtest.Message(true, 1, "", ""),
+		"COMMIT":               commit(),
 	}
 }
 

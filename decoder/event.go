@@ -14,12 +14,18 @@ const (
 	KindAudit Kind = iota
 	// KindTamper is a change to rows that were already in the audit table: evidence was altered.
 	KindTamper
+	// KindRetention is a DELETE of audit rows that its transaction announced (RetentionPrefix). Whoever may delete audit
+	// rows can announce it: it is a word for what was done, and no proof that it should have been.
+	KindRetention
 )
 
-// String is the word used in the native format: "audit" or "tamper".
+// String is the word used in the native format: "audit", "tamper" or "retention".
 func (k Kind) String() string {
-	if k == KindTamper {
+	switch k {
+	case KindTamper:
 		return "tamper"
+	case KindRetention:
+		return "retention"
 	}
 	return "audit"
 }
@@ -61,7 +67,7 @@ func (o Op) String() string {
 //
 // (on one line, in this order of keys). A tamper event may have two more keys after row: "old", the row before the change
 // where PostgreSQL sent it, and "unchanged", the names of columns that PostgreSQL did not send because an UPDATE left
-// their out-of-line values alone.
+// their out-of-line values alone. An incomplete audit event ends in "incomplete":true.
 //
 // An Event refers to memory of the Batch it was decoded into and is valid until that batch is reset.
 type Event struct {
@@ -77,6 +83,7 @@ type Event struct {
 	xid          uint32
 	kind         Kind
 	op, audited  Op
+	incomplete   bool
 }
 
 // idStart is where the id's text begins in every line.
@@ -105,7 +112,7 @@ func (e *Event) ID() string {
 	return string(text)
 }
 
-// Kind says whether a row was added, as it should be, or tampered with.
+// Kind says whether a row was added, as it should be, or tampered with, or expired.
 func (e *Event) Kind() Kind { return e.kind }
 
 // Op is the operation on the audit table: OpInsert for KindAudit.
@@ -114,6 +121,10 @@ func (e *Event) Op() Op { return e.op }
 // Audited is the operation on the table being audited, as the row's event_type column says (in any case of letters);
 // OpOther where there is no such column or it says something else.
 func (e *Event) Audited() Op { return e.audited }
+
+// Incomplete says that the row tells of a DELETE and not of what was deleted: the seed's trigger writes nothing but nulls
+// into row_data then. The event is delivered as it is.
+func (e *Event) Incomplete() bool { return e.incomplete }
 
 // XID is the transaction's id, without its epoch.
 func (e *Event) XID() uint32 { return e.xid }

@@ -30,6 +30,8 @@ func FuzzDecode(f *testing.F) {
 			pgoutputtest.Column{Name: "at", Type: pgoutputtest.Timestamptz, Key: true}, pgoutputtest.Column{Name: "ok", Type: 16400}),
 		pgoutputtest.Insert(1, "NaN", "0044-03-15 12:00:00+00 BC", "t"), pgoutputtest.Delete(1, 'K', "1e400", "infinity", nil),
 		pgoutputtest.Truncate(1, 1), commit()))
+	f.Add(join(append(slices.Clip(session), samples()["MESSAGE of retention"], samples()["DELETE"],
+		pgoutputtest.Insert(pgoutputtest.RelationOID, "1", "DELETE", nil, nil, nil, `{"id": null}`))...))
 	for _, golden := range goldens(f) {
 		f.Add(join(golden.messages...))
 	}
@@ -109,7 +111,8 @@ func checkEvent(t *testing.T, e *decoder.Event, asJSON bool) {
 	}
 	got := parse(t, line)
 	if got.ID != e.ID() || got.Kind != e.Kind().String() || got.Op != e.Op().String() || got.Table != e.Table || got.LSN != e.LSN.String() ||
-		got.Seq != e.Seq || got.XID != e.XID() || (e.Op() == decoder.OpInsert) != (e.Kind() == decoder.KindAudit) {
+		got.Seq != e.Seq || got.XID != e.XID() || got.Incomplete != e.Incomplete() || (e.Op() == decoder.OpInsert) != (e.Kind() == decoder.KindAudit) ||
+		e.Kind() == decoder.KindRetention && e.Op() != decoder.OpDelete || e.Incomplete() && e.Audited() != decoder.OpDelete {
 		t.Fatalf("%q with ID %q, kind %s, op %s, table %q, position %s, xid %d",
 			line, e.ID(), e.Kind(), e.Op(), e.Table, e.Position, e.XID())
 	}

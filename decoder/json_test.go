@@ -174,6 +174,7 @@ type event struct {
 	CommitTime                       string `json:"commit_time"`
 	Row, Old                         map[string]any
 	Unchanged                        []string
+	Incomplete                       bool
 }
 
 // parse reads a line, and fails unless it is one object, on one line, of the contract's keys alone.

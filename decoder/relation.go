@@ -52,14 +52,16 @@ type relation struct {
 	name    string // qualified
 	columns []column
 	byName  []int // indexes of columns in the order of their names, for the digest
-	// eventType is the index of the column event_type, or -1.
-	eventType int
+	// eventType and rowData are the indexes of the columns event_type and row_data (which is json or jsonb), or -1.
+	eventType, rowData int
 	// audit says whether this is the audit table or one of its partitions.
 	audit bool
 	// names is what the column names add to a line, in bytes.
 	names int
 	// head is the constant part of a line: `","kind":…,"op":…,"source":…,"table":…,"lsn":"` for each operation.
 	head [NumOps][]byte
+	// retentionHead is that of a DELETE which was announced.
+	retentionHead []byte
 }
 
 // relation reads a RELATION message. It comes before the first change of a relation in a session and again after every
@@ -88,7 +90,9 @@ func (d *Decoder) relation(r *reader) {
 		columns:   make([]column, n),
 		byName:    make([]int, n),
 		eventType: -1,
-		audit:     schema == d.cfg.Schema && table == d.cfg.Table || oid == d.cfg.RelationOID && oid != 0,
+		rowData:   -1,
+		audit: schema == d.cfg.Schema && table == d.cfg.Table || oid == d.cfg.RelationOID && oid != 0 ||
+			slices.Contains(d.cfg.Former, oid),
 	}
 	r.relation = rel.name
 	for i := range rel.columns {
@@ -110,8 +114,11 @@ func (d *Decoder) relation(r *reader) {
 		c.jsonKey = append(appendString(nil, name), ':')
 		c.digestKey = append(binary.BigEndian.AppendUint32(nil, uint32(len(name))), name...)
 		rel.names += len(c.jsonKey) + len(",null")
-		if string(name) == "event_type" {
+		switch {
+		case string(name) == "event_type":
 			rel.eventType = i
+		case string(name) == "row_data" && f == formatJSON:
+			rel.rowData = i
 		}
 		rel.columns[i], rel.byName[i] = c, i
 	}
@@ -120,20 +127,29 @@ func (d *Decoder) relation(r *reader) {
 	slices.SortFunc(rel.byName, func(a, b int) int {
 		return cmp.Compare(string(rel.columns[a].name), string(rel.columns[b].name))
 	})
-	for op := OpInsert; op <= OpTruncate; op++ {
-		kind := KindTamper
-		if op == OpInsert {
-			kind = KindAudit
-		}
-		head := append([]byte(`","kind":"`), kind.String()...)
-		head = append(append(head, `","op":"`...), op.String()...)
-		head = appendString(append(head, `","source":`...), []byte(d.cfg.Source))
-		head = appendString(append(head, `,"table":`...), []byte(rel.name))
-		rel.head[op] = append(head, `,"lsn":"`...)
+	rel.head[OpInsert] = d.head(rel, KindAudit, OpInsert)
+	for op := OpUpdate; op <= OpTruncate; op++ {
+		rel.head[op] = d.head(rel, KindTamper, op)
 	}
+	rel.retentionHead = d.head(rel, KindRetention, OpDelete)
 	if r.err == nil {
 		d.relations[oid] = rel
 	}
+}
+
+// head is the constant part of a line.
+func (d *Decoder) head(rel *relation, kind Kind, op Op) []byte {
+	head := append([]byte(`","kind":"`), kind.String()...)
+	head = append(append(head, `","op":"`...), op.String()...)
+	head = appendString(append(head, `","source":`...), []byte(d.cfg.Source))
+	head = appendString(append(head, `,"table":`...), []byte(rel.name))
+	return append(head, `,"lsn":"`...)
+}
+
+// incomplete says whether row, an event's of that kind, tells that a row was deleted, and not which.
+func (rel *relation) incomplete(kind Kind, audited Op, row []value) bool {
+	return kind == KindAudit && audited == OpDelete && rel.rowData >= 0 && row[rel.rowData].status == valueText &&
+		saysNothing(row[rel.rowData].text)
 }
 
 // setKey marks the columns of the primary key. The flags name them under REPLICA IDENTITY DEFAULT, and are as old as the

@@ -115,9 +115,14 @@ func Origin(lsn decoder.LSN, name string) []byte {
 	return cstring(binary.BigEndian.AppendUint64([]byte{'O'}, uint64(lsn)), name)
 }
 
-// Message encodes a MESSAGE message, what pg_logical_emit_message writes.
-func Message(lsn decoder.LSN, prefix, content string) []byte {
-	b := cstring(binary.BigEndian.AppendUint64([]byte{'M', 1}, uint64(lsn)), prefix)
+// Message encodes a MESSAGE message, what pg_logical_emit_message writes. One that is not transactional comes outside of
+// every transaction.
+func Message(transactional bool, lsn decoder.LSN, prefix, content string) []byte {
+	flags := byte(0)
+	if transactional {
+		flags = 1
+	}
+	b := cstring(binary.BigEndian.AppendUint64([]byte{'M', flags}, uint64(lsn)), prefix)
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(content))), content...)
 }
 
