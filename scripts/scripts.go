@@ -22,4 +22,16 @@ var (
 	//
 	//go:embed install.sql
 	Install string
+	// Events are event triggers that write DDL into the audit table. They come after Capture.
+	//
+	//go:embed events.sql
+	Events string
+	// Login is an event trigger that writes logins into the audit table, from PostgreSQL 17. It comes after Capture.
+	//
+	//go:embed login.sql
+	Login string
+	// Unevents takes off what Events and Login put on.
+	//
+	//go:embed unevents.sql
+	Unevents string
 )
