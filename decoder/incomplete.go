@@ -5,8 +5,8 @@ import "bytes"
 // largestEmpty bounds the row_data that saysNothing looks through. The nulls of a row are never long.
 const largestEmpty = 4 << 10
 
-// saysNothing says whether rowData is a JSON object of nothing but nulls, apart from what it says of the event's type: what
-// the seed's trigger writes of a DELETE, for which it reads NEW. It ends at the first value that is something.
+// saysNothing says whether rowData is a JSON object of nulls and nothing else, apart from what it says of the event's type:
+// what the seed's trigger writes of a DELETE, for which it reads NEW. It ends at the first value that is something.
 func saysNothing(rowData []byte) bool {
 	if len(rowData) > largestEmpty {
 		return false
@@ -15,10 +15,7 @@ func saysNothing(rowData []byte) bool {
 	if !ok {
 		return false
 	}
-	if rest, ok = token(rest, "}"); ok {
-		return true
-	}
-	for {
+	for nulls := 0; ; {
 		var name []byte
 		if name, rest, ok = quoted(rest); !ok {
 			return false
@@ -28,13 +25,14 @@ func saysNothing(rowData []byte) bool {
 		}
 		if after, null := token(rest, "null"); null {
 			rest = after
+			nulls++
 		} else if _, rest, ok = quoted(rest); !ok || string(name) != "event_type" {
 			return false
 		}
 		after, more := token(rest, ",")
 		if !more {
 			_, end := token(rest, "}")
-			return end
+			return end && nulls > 0
 		}
 		rest = after
 	}

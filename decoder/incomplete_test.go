@@ -18,8 +18,8 @@ func TestIncomplete(t *testing.T) {
 	}{
 		{"the seed's", "DELETE", seed, true},
 		{"in small letters", "delete", strings.ReplaceAll(seed, "DELETE", "delete"), true},
-		{"no member but the type", "DELETE", `{"event_type": "DELETE"}`, true},
-		{"no member", "DELETE", `{}`, true},
+		{"no member but the type", "DELETE", `{"event_type": "DELETE"}`, false},
+		{"no member", "DELETE", `{}`, false},
 		{"spelled otherwise", "DELETE", " {\n\t\"id\" : null ,\r\n\"q\\\"\\\\\": null, \"event_type\": \"DEL\\\"ETE\"\n} ", true},
 		{"an INSERT of nulls", "INSERT", seed, false},
 		{"a TRUNCATE", "TRUNCATE", seed, false},

@@ -20,6 +20,8 @@ type comparison struct {
 	duplicates   int // events that were there before
 	disordered   int // events that come too late
 	tampered     int // events that tell of a change to the audit table itself
+	retained     int // events that tell of expired rows, and that it was announced
+	incomplete   int // events that tell of a DELETE, and not of what was deleted
 
 	seen map[string]bool // for each row of the table by its event's id: whether there was an event
 	last decoder.Position
@@ -59,9 +61,16 @@ func (c *comparison) lines(lines []byte) error {
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("the consumer's file holds a line that is no event: %w", err)
 		}
-		if e.Kind != decoder.KindAudit.String() {
+		switch e.Kind {
+		case decoder.KindTamper.String():
 			c.tampered++
 			continue
+		case decoder.KindRetention.String():
+			c.retained++
+			continue
+		}
+		if e.Incomplete {
+			c.incomplete++
 		}
 		c.delivered++
 		seen, known := c.seen[e.ID]

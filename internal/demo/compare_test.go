@@ -37,6 +37,10 @@ func TestComparison(t *testing.T) {
 			comparison{delivered: 3, transactions: 3, disordered: 1}, 0, false},
 		{"tampering beside it", ordered + `{"id":"1-z-0/30/0","kind":"tamper","op":"truncate","lsn":"0/30","seq":0,"row":null}` + "\n",
 			comparison{delivered: 3, transactions: 2, tampered: 1}, 0, true},
+		{"retention beside it", ordered + `{"id":"1-z-0/30/0","kind":"retention","op":"delete","lsn":"0/30","seq":0,"row":{"id":1}}` + "\n",
+			comparison{delivered: 3, transactions: 2, retained: 1}, 0, true},
+		{"an incomplete one among them", strings.Replace(ordered, "}}", `},"incomplete":true}`, 1),
+			comparison{delivered: 3, transactions: 2, incomplete: 1}, 0, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -48,7 +52,7 @@ func TestComparison(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := comparison{delivered: c.delivered, transactions: c.transactions, invented: c.invented, duplicates: c.duplicates,
-				disordered: c.disordered, tampered: c.tampered}
+				disordered: c.disordered, tampered: c.tampered, retained: c.retained, incomplete: c.incomplete}
 			if fmt.Sprint(got) != fmt.Sprint(test.want) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}

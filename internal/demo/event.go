@@ -17,6 +17,7 @@ type event struct {
 	Kind       string    `json:"kind"`
 	Op         string    `json:"op"`
 	CommitTime time.Time `json:"commit_time"`
+	Incomplete bool      `json:"incomplete"`
 	Row        struct {
 		ID        int64           `json:"id"`
 		EventType string          `json:"event_type"`

@@ -43,6 +43,12 @@ func (s *summary) show(to *screen) {
 	if s.tampered > 0 {
 		shouldBeZero("tampering", s.tampered, "changes that somebody made to custom_audit_log itself")
 	}
+	if s.retained > 0 {
+		number("retention", bold, group(s.retained), "expired rows of custom_audit_log that somebody deleted and had announced")
+	}
+	if s.incomplete > 0 {
+		number("incomplete", yellow, group(s.incomplete), "DELETEs of which the trigger says nothing: see pgwitness audit harden")
+	}
 	to.say("")
 	number("rate", bold, group(int(float64(s.delivered)/s.open.Seconds()+0.5)), "rows/s")
 	number("latency p50", bold, milliseconds(s.latency.quantile(0.5)), "ms from commit to a line in the file, looked for every ms")

@@ -45,7 +45,7 @@ func (m *Metrics) Durable(events []decoder.Event, end decoder.LSN) {
 	if len(events) > 0 || m.open.commit != 0 {
 		now = time.Now()
 	}
-	completed := 0
+	expired, incomplete, completed := 0, 0, 0
 	complete := func() {
 		m.commitToDurable.Observe(max(0, now.Sub(m.open.at).Seconds())) // the server's clock may be ahead of ours
 		m.open = transaction{}
@@ -54,10 +54,16 @@ func (m *Metrics) Durable(events []decoder.Event, end decoder.LSN) {
 	for i := range events {
 		e := &events[i]
 		ops[e.Op()]++
-		if e.Kind() == decoder.KindTamper {
+		switch e.Kind() {
+		case decoder.KindTamper:
 			tampers[e.Op()]++
-		} else {
+		case decoder.KindRetention:
+			expired++
+		default:
 			audited[e.Audited()]++
+			if e.Incomplete() {
+				incomplete++
+			}
 		}
 		if e.LSN == m.open.commit {
 			continue
@@ -83,10 +89,14 @@ func (m *Metrics) Durable(events []decoder.Event, end decoder.LSN) {
 		add(m.audited, op, audited[op])
 		tampered += tampers[op]
 	}
+	m.retentionEvents.Add(float64(expired))
+	m.incomplete.Add(float64(incomplete))
 	m.update(func(s *Snapshot) {
 		s.Transactions += uint64(completed)
 		s.Events += uint64(len(events))
 		s.TamperEvents += uint64(tampered)
+		s.RetentionEvents += uint64(expired)
+		s.IncompleteEvents += uint64(incomplete)
 	})
 }
 

@@ -23,25 +23,30 @@ func TestDurableCountsOperations(t *testing.T) {
 		pgoutputtest.Update(audit, 'O', auditRow("INSERT"), auditRow("DELETE")),
 		pgoutputtest.Delete(audit, 'K', "1", nil, nil, nil, nil, nil),
 		pgoutputtest.Truncate(audit),
+		pgoutputtest.Insert(audit, "2", "DELETE", nil, nil, nil, `{"id": null, "event_type": "DELETE"}`),
+		pgoutputtest.Message(true, 1, decoder.RetentionPrefix, `{"table": "public.custom_audit_log"}`),
+		pgoutputtest.Delete(audit, 'K', "1", nil, nil, nil, nil, nil),
+		pgoutputtest.Delete(audit, 'K', "2", nil, nil, nil, nil, nil),
 	), 0x1030)
 	expect(t, m, `
-pgwitness_audited_operations_total{operation="delete"} 2
+pgwitness_audited_operations_total{operation="delete"} 3
 pgwitness_audited_operations_total{operation="insert"} 1
 pgwitness_audited_operations_total{operation="other"} 1
 pgwitness_audited_operations_total{operation="truncate"} 0
 pgwitness_audited_operations_total{operation="update"} 1
-pgwitness_events_total{op="delete"} 1
-pgwitness_events_total{op="insert"} 5
+pgwitness_events_total{op="delete"} 3
+pgwitness_events_total{op="insert"} 6
 pgwitness_events_total{op="truncate"} 1
 pgwitness_events_total{op="update"} 1
+pgwitness_incomplete_events_total 1
+pgwitness_retention_events_total 2
 pgwitness_tamper_events_total{op="delete"} 1
 pgwitness_tamper_events_total{op="truncate"} 1
 pgwitness_tamper_events_total{op="update"} 1
 pgwitness_transactions_total 1
 `)
-	if s := m.Snapshot(); s.Events != 8 || s.TamperEvents != 3 || s.Transactions != 1 {
-		t.Errorf("the snapshot has %d events, %d of them tamper events, and %d transactions; want 8, 3 and 1",
-			s.Events, s.TamperEvents, s.Transactions)
+	if s := m.Snapshot(); s.Events != 11 || s.TamperEvents != 3 || s.RetentionEvents != 2 || s.IncompleteEvents != 1 || s.Transactions != 1 {
+		t.Errorf("the snapshot is %+v; want 11 events, 3 of them of tampering, 2 of retention and 1 incomplete, of 1 transaction", s)
 	}
 }
 

@@ -37,6 +37,8 @@ type Metrics struct {
 	transactions    prometheus.Counter
 	events          *prometheus.CounterVec
 	tamperEvents    *prometheus.CounterVec
+	retentionEvents prometheus.Counter
+	incomplete      prometheus.Counter
 	audited         *prometheus.CounterVec
 	commitToDurable prometheus.Histogram
 
@@ -114,10 +116,16 @@ func (m *Metrics) register(cfg Config) {
 		"Transactions with at least one event that every sink has made durable as a whole.")
 	m.events = counters("events_total",
 		"Events that every sink has made durable, by operation on the audit table: \"insert\" is a row that a trigger wrote, "+
-			"anything else is a change to evidence.", "op")
+			"anything else is a change to evidence, or its retention.", "op")
 	m.tamperEvents = counters("tamper_events_total",
 		"Durable events of changes to rows that were already in the audit table, by operation. Any increase means that somebody "+
 			"altered evidence: find the events of kind \"tamper\" in the sinks, and who did it.", "op")
+	m.retentionEvents = counter("retention_events_total",
+		"Durable events of audit rows that were deleted in a transaction which had announced it, as `pgwitness audit retention` does. "+
+			"Whoever may delete audit rows can announce it: look after any increase that your schedule does not explain.")
+	m.incomplete = counter("incomplete_events_total",
+		"Durable audit events of a DELETE that do not say what was deleted: the trigger wrote nothing but nulls. They are "+
+			"delivered as they are, and what they left out is nowhere; `pgwitness audit harden` mends the trigger.")
 	m.audited = counters("audited_operations_total",
 		"Durable audit rows by the operation on the application's table that their event_type names; \"other\" is any other word.",
 		"operation")

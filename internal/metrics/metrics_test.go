@@ -34,7 +34,7 @@ func TestLint(t *testing.T) {
 var names = strings.Fields(`
 	pgwitness_build_info pgwitness_active pgwitness_source_connected pgwitness_source_reconnects_total
 	pgwitness_received_lsn_bytes pgwitness_confirmed_lsn_bytes pgwitness_transactions_total pgwitness_events_total
-	pgwitness_tamper_events_total pgwitness_audited_operations_total pgwitness_decode_errors_total
+	pgwitness_tamper_events_total pgwitness_retention_events_total pgwitness_incomplete_events_total pgwitness_audited_operations_total pgwitness_decode_errors_total
 	pgwitness_commit_to_durable_seconds
 	pgwitness_sink_attempts_total pgwitness_sink_failures_total pgwitness_sink_delivered_events_total
 	pgwitness_sink_delivered_bytes_total pgwitness_sink_last_success_timestamp_seconds
@@ -113,6 +113,8 @@ pgwitness_events_total{op="delete"} 0
 pgwitness_events_total{op="insert"} 0
 pgwitness_events_total{op="truncate"} 0
 pgwitness_events_total{op="update"} 0
+pgwitness_incomplete_events_total 0
+pgwitness_retention_events_total 0
 pgwitness_sink_attempts_total{sink="archive"} 0
 pgwitness_sink_attempts_total{sink="file"} 0
 pgwitness_sink_failures_total{reason="canceled",sink="archive"} 0

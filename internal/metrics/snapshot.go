@@ -22,8 +22,8 @@ type Snapshot struct {
 	Received, Confirmed decoder.LSN
 	// Slot is what the catalog last said; nil before it was read. It is shared: read only.
 	Slot *replication.SlotState
-	// Transactions, Events and TamperEvents count what every sink has made durable, as the counters of these names do.
-	Transactions, Events, TamperEvents uint64
+	// Transactions and the rest count what every sink has made durable, as the counters of these names do.
+	Transactions, Events, TamperEvents, RetentionEvents, IncompleteEvents uint64
 }
 
 // Snapshot returns the state now.

@@ -18,10 +18,13 @@ type Status struct {
 	// Slot is what the catalog last said; null before it was read.
 	Slot  *replication.SlotState `json:"slot"`
 	Sinks []pipeline.SinkState   `json:"sinks"`
-	// Transactions, Events and TamperEvents are how many every sink has made durable since Since.
-	Transactions uint64 `json:"transactions"`
-	Events       uint64 `json:"events"`
-	TamperEvents uint64 `json:"tamper_events"`
+	// Transactions and Events are how many every sink has made durable since Since; the others are how many of the events
+	// tell of tampering, of announced retention, and of a DELETE without what was deleted.
+	Transactions     uint64 `json:"transactions"`
+	Events           uint64 `json:"events"`
+	TamperEvents     uint64 `json:"tamper_events"`
+	RetentionEvents  uint64 `json:"retention_events"`
+	IncompleteEvents uint64 `json:"incomplete_events"`
 }
 
 // Source is what is followed, and how far.
@@ -50,5 +53,6 @@ func NewStatus(version string, source Source, now metrics.Snapshot, sinks []pipe
 	return Status{
 		Version: version, Since: now.Since, Source: source, Slot: now.Slot, Sinks: sinks,
 		Transactions: now.Transactions, Events: now.Events, TamperEvents: now.TamperEvents,
+		RetentionEvents: now.RetentionEvents, IncompleteEvents: now.IncompleteEvents,
 	}
 }

@@ -40,14 +40,16 @@ func TestStatus(t *testing.T) {
   "sinks": [],
   "transactions": 0,
   "events": 0,
-  "tamper_events": 0
+  "tamper_events": 0,
+  "retention_events": 0,
+  "incomplete_events": 0
 }
 `},
 		{"streaming", metrics.Snapshot{
 			Since: at, Streaming: true, StreamingSince: at.Add(time.Minute), Reconnect: "refused",
 			Received: 0x16B3748, Confirmed: 0x16B3700,
 			Slot:         &replication.SlotState{Active: true, WALStatus: "reserved", RetainedWAL: 4096, ConfirmedLag: 72, SafeWAL: &safe, At: at},
-			Transactions: 2, Events: 5, TamperEvents: 1,
+			Transactions: 2, Events: 5, TamperEvents: 1, RetentionEvents: 2, IncompleteEvents: 3,
 		}, []pipeline.SinkState{{
 			Name: "file", State: "failing", Error: "write a<b: no space left on device",
 			Position: decoder.Position{LSN: 0x16B3700, Seq: 1}, LastSuccess: at,
@@ -88,7 +90,9 @@ func TestStatus(t *testing.T) {
   ],
   "transactions": 2,
   "events": 5,
-  "tamper_events": 1
+  "tamper_events": 1,
+  "retention_events": 2,
+  "incomplete_events": 3
 }
 `},
 	}
