@@ -6,8 +6,6 @@
 --
 -- It may be run again at any time, and changes nothing then but what somebody altered.
 
-SET LOCAL client_min_messages = warning;
-
 DO $do$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgwitness_audit') THEN
@@ -30,6 +28,7 @@ CREATE TABLE IF NOT EXISTS pgwitness.attachment (
     mode          text NOT NULL CHECK (mode IN ('row', 'statement')),
     key           text[] NOT NULL,
     options       jsonb NOT NULL,
+    columns       text[] NOT NULL,      -- all that the table had
     attached_at   timestamptz NOT NULL DEFAULT current_timestamp,
     attached_by   text NOT NULL DEFAULT session_user
 );
@@ -80,51 +79,83 @@ $do$;
 CREATE OR REPLACE FUNCTION pgwitness.mask(value jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $pgwitness$
-    SELECT CASE WHEN value #>> '{}' IS NULL THEN 'null' ELSE jsonb_build_object('$masked', 'hmac-sha256:' ||
-        encode(sha256(outer_pad || sha256(inner_pad || convert_to(value #>> '{}', 'UTF8'))), 'hex')) END
-    FROM pgwitness.mask_key
+    SELECT CASE WHEN value #>> '{}' IS NULL THEN 'null' ELSE jsonb_build_object('$masked', (
+        SELECT 'hmac-sha256:' || encode(sha256(outer_pad || sha256(inner_pad || convert_to(value #>> '{}', 'UTF8'))), 'hex')
+        FROM pgwitness.mask_key)) END
 $pgwitness$;
 
 -- image_sql is the SQL expression for the image of the row that alias names, as a record made column by column: some value
--- may be too large to be rendered at all.
-CREATE OR REPLACE FUNCTION pgwitness.image_sql(relid oid, alias text, options jsonb) RETURNS text
+-- may be too large to be rendered at all. Where capped is false, none is. The one name that no column can have is a system
+-- column's, so the record is called xmin. A virtual column has no value in a trigger, and is left out.
+CREATE OR REPLACE FUNCTION pgwitness.image_sql(relid oid, alias text, options jsonb, capped boolean) RETURNS text
 LANGUAGE sql STABLE
 AS $pgwitness$
-    SELECT '(SELECT image FROM (SELECT ' || coalesce(string_agg(format(CASE
+    SELECT '(SELECT xmin FROM (SELECT ' || coalesce(string_agg(format(CASE
             WHEN options -> 'mask' ? attname THEN 'pgwitness.mask(to_jsonb(%1$s.%2$I))'
-            WHEN typlen > 0 THEN '%1$s.%2$I'
+            WHEN typlen > 0 OR NOT capped THEN '%1$s.%2$I'
             WHEN atttypid = 'bytea'::regtype THEN
                 'CASE WHEN octet_length(%1$s.%2$I) > %3$s THEN jsonb_build_object(''$omitted'', jsonb_build_object(''bytes'', octet_length(%1$s.%2$I))) ELSE to_jsonb(%1$s.%2$I) END'
             -- Stored, a value may be compressed to a 255th.
             ELSE 'CASE WHEN pg_column_size(%1$s.%2$I) > %3$s / 256 AND octet_length(%1$s.%2$I::text) > %3$s THEN jsonb_build_object(''$omitted'', jsonb_build_object(''bytes'', octet_length(%1$s.%2$I::text))) ELSE to_jsonb(%1$s.%2$I) END'
             END || ' AS %2$I', alias, attname, coalesce((options ->> 'max_value')::bigint, 1048576)), ', ' ORDER BY attnum), '')
-        || ') image)'
+        || ') AS xmin)'
     FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
-    WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND NOT coalesce(options -> 'exclude' ? attname, false)
+    WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND attgenerated <> 'v'
+        AND NOT coalesce(options -> 'exclude' ? attname, false)
 $pgwitness$;
 
--- changed_sql is the SQL expression for the names of the columns in which two rows differ, as a jsonb array. Unlike =, *<>
--- works for every type, and tells 1.0 from 1.00.
+-- changed_sql is the SQL expression for the names of the columns in which two rows differ, as a sorted jsonb array. Unlike =,
+-- *<> works for every type, and tells 1.0 from 1.00. Where a type has values that differ and look the same (white space in
+-- json, 0 and -0), what differs in the images counts; and only if nothing does, what is stored.
 CREATE OR REPLACE FUNCTION pgwitness.changed_sql(relid oid, old_alias text, new_alias text, options jsonb) RETURNS text
 LANGUAGE sql STABLE
 AS $pgwitness$
-    SELECT 'to_jsonb(array_remove(ARRAY[' || coalesce(string_agg(
-            format('CASE WHEN ROW(%1$s.%3$I)::record *<> ROW(%2$s.%3$I)::record THEN %3$L END', old_alias, new_alias, attname), ', ' ORDER BY attnum), '')
-        || ']::text[], NULL))'
-    FROM pg_attribute
-    WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND NOT coalesce(options -> 'exclude' ? attname, false)
+    SELECT CASE WHEN bool_and(seen = '') THEN format(names, string_agg(format(stored, ''), ', '))
+        ELSE format('coalesce(nullif(%s, ''[]''), %s)', format(names, string_agg(format(stored, seen), ', ' ORDER BY attname)),
+            format(names, string_agg(format(stored, ''), ', ' ORDER BY attname))) END
+    FROM (SELECT 'to_jsonb(array_remove(ARRAY[%s]::text[], NULL))' AS names) AS n LEFT JOIN (
+        SELECT attname,
+            replace(format('CASE WHEN ROW(%1$s.%3$I)::record *<> ROW(%2$s.%3$I)::record', old_alias, new_alias, attname), '%', '%%')
+                || '%s' || replace(format(' THEN %L END', attname), '%', '%%') AS stored,
+            CASE
+                WHEN options -> 'mask' ? attname THEN
+                    format(' AND to_jsonb(%1$s.%3$I) #>> ''{}'' IS DISTINCT FROM to_jsonb(%2$s.%3$I) #>> ''{}''', old_alias, new_alias, attname)
+                WHEN atttypid = ANY ('{bool,int2,int4,int8,numeric,text,varchar,bpchar,bytea,uuid,date,time,timestamp,timestamptz,interval,inet,oid}'::regtype[]) THEN ''
+                ELSE format(' AND (pg_column_size(%1$s.%3$I) > 4096 OR pg_column_size(%2$s.%3$I) > 4096'
+                    ' OR to_jsonb(%1$s.%3$I)::text IS DISTINCT FROM to_jsonb(%2$s.%3$I)::text)', old_alias, new_alias, attname)
+            END AS seen
+        FROM pg_attribute
+        WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND attgenerated <> 'v'
+            AND NOT coalesce(options -> 'exclude' ? attname, false)) AS c ON true
+    GROUP BY names
 $pgwitness$;
 
--- redact takes the excluded columns out of an image and masks the masked ones.
+-- redaction gives the options with more to exclude when a column that must not be seen is gone. It was dropped or renamed,
+-- which nobody can tell: so all columns that the table got since it was attached are left out, until it is attached again.
+CREATE OR REPLACE FUNCTION pgwitness.redaction(relid oid, options jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $pgwitness$
+    WITH present AS (
+        SELECT coalesce(jsonb_agg(attname), '[]') AS names FROM pg_attribute
+        WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped
+    ), known AS (
+        SELECT coalesce((SELECT to_jsonb(columns) FROM pgwitness.attachment
+            WHERE relation = relid OR relation IN (SELECT pg_partition_ancestors(relid)) LIMIT 1), '[]') AS names
+    )
+    SELECT CASE WHEN present.names @> (coalesce(options -> 'exclude', '[]') || coalesce(options -> 'mask', '[]')) THEN options
+        ELSE options || jsonb_build_object('exclude', coalesce(options -> 'exclude', '[]')
+            || (present.names - ARRAY(SELECT jsonb_array_elements_text(known.names)))) END
+    FROM present, known
+$pgwitness$;
+
+-- redact takes the excluded columns out of an image, those that have no value in a trigger too, and masks the masked ones.
 CREATE OR REPLACE FUNCTION pgwitness.redact(image jsonb, options jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $pgwitness$
 DECLARE
     name text;
 BEGIN
-    FOR name IN SELECT jsonb_array_elements_text(options -> 'exclude') LOOP
-        image := image - name;
-    END LOOP;
+    image := image - ARRAY(SELECT jsonb_array_elements_text(coalesce(options -> 'exclude', '[]') || coalesce(options -> 'virtual', '[]')));
     FOR name IN SELECT jsonb_array_elements_text(options -> 'mask') LOOP
         IF image ? name THEN
             image := jsonb_set(image, ARRAY[name], pgwitness.mask(image -> name));
@@ -143,8 +174,8 @@ AS $pgwitness$
     WHERE indrelid = relid AND indisprimary
 $pgwitness$;
 
--- row_data is the value of that column. old and new are images, null where there is none; changed is null where the images
--- tell it. The keys id and column_name are there where the table has such columns, as in the rows that were written before.
+-- row_data is the value of that column. old and new are images, null where there is none; changed is an UPDATE's. The keys id
+-- and column_name are there where the table has such columns, as in the rows that were written before.
 CREATE OR REPLACE FUNCTION pgwitness.row_data(op text, key text[], old jsonb, new jsonb, changed jsonb, options jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $pgwitness$
@@ -159,16 +190,12 @@ BEGIN
     ELSIF cardinality(key) > 0 THEN
         kept := (SELECT jsonb_object_agg(name, image -> name) FROM unnest(key) AS name WHERE image ? name);
     END IF;
-    IF op = 'UPDATE' THEN
-        changed := coalesce(changed, (SELECT jsonb_agg(name) FROM jsonb_object_keys(new) AS name
-            WHERE new ->> name IS DISTINCT FROM old ->> name), '[]');
-        IF options ->> 'images' = 'changed' THEN
-            old := (SELECT jsonb_object_agg(name, old -> name) FROM jsonb_array_elements_text(changed) AS name);
-            new := (SELECT jsonb_object_agg(name, new -> name) FROM jsonb_array_elements_text(changed) AS name);
-        END IF;
+    IF op = 'UPDATE' AND options ->> 'images' = 'changed' THEN
+        old := (SELECT coalesce(jsonb_object_agg(name, old -> name), '{}') FROM jsonb_array_elements_text(changed) AS name);
+        new := (SELECT coalesce(jsonb_object_agg(name, new -> name), '{}') FROM jsonb_array_elements_text(changed) AS name);
     END IF;
     IF options IS NOT NULL THEN
-        redacted := (SELECT jsonb_agg(name ORDER BY name) FROM (
+        redacted := (SELECT jsonb_agg(name ORDER BY name COLLATE "C") FROM (
             SELECT jsonb_array_elements_text(options -> 'exclude') AS name
             UNION SELECT jsonb_array_elements_text(options -> 'mask')
             UNION SELECT e.key FROM jsonb_each(old) AS e WHERE e.value ? '$omitted'
@@ -195,12 +222,13 @@ $pgwitness$;
 CREATE OR REPLACE FUNCTION pgwitness.capture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
-SET bytea_output = 'hex' SET extra_float_digits = '1' SET lc_monetary = 'C'
+SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' SET lc_monetary = 'C'
+SET bytea_output = 'hex' SET extra_float_digits = '1' SET quote_all_identifiers = 'off'
 AS $pgwitness$
 DECLARE
     key       text[];
     options   jsonb;
+    by_column boolean := false;
     old_image jsonb;
     new_image jsonb;
     changed   jsonb;
@@ -225,7 +253,7 @@ BEGIN
             END,
             TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
             nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
-        FROM (SELECT to_jsonb(NEW) AS image WHERE pg_column_size(NEW) <= 8192 OFFSET 0) AS new_row
+        FROM (SELECT to_jsonb(NEW) AS image WHERE pg_column_size(NEW) <= 4096 OFFSET 0) AS new_row
         WHERE image ? 'id' AND image ? TG_ARGV[0] AND TG_TABLE_SCHEMA <> 'pgwitness' AND TG_RELID <> 'public.custom_audit_log'::regclass;
         IF FOUND THEN
             RETURN NULL;
@@ -237,45 +265,64 @@ BEGIN
     IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
         RETURN NULL; -- nothing was changed
     END IF;
-    BEGIN
-        key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 1 THEN ARRAY[TG_ARGV[0]] ELSE TG_ARGV[0]::text[] END;
-        options := CASE WHEN TG_NARGS > 1 THEN TG_ARGV[1]::jsonb END;
-        -- What is small when stored is small enough to be rendered.
-        IF pg_column_size(NEW) > 8192 OR pg_column_size(OLD) > 8192 OR options ? 'max_value' THEN
-            IF TG_OP <> 'INSERT' THEN
-                EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options)) INTO old_image USING OLD;
+    LOOP
+        BEGIN
+            IF TG_OP <> 'TRUNCATE' THEN
+                key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 1 THEN ARRAY[TG_ARGV[0]] ELSE TG_ARGV[0]::text[] END;
+                options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
+                -- What is small when stored is small enough to be rendered.
+                IF by_column OR pg_column_size(NEW) > 4096 OR pg_column_size(OLD) > 4096 OR options ? 'max_value' THEN
+                    by_column := true;
+                    options := pgwitness.redaction(TG_RELID, coalesce(options, '{}')); -- not null: row_data looks for what was omitted
+                    IF TG_OP <> 'INSERT' THEN
+                        EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
+                    END IF;
+                    IF TG_OP <> 'DELETE' THEN
+                        EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
+                    END IF;
+                ELSE
+                    IF TG_OP <> 'INSERT' THEN
+                        old_image := to_jsonb(OLD);
+                    END IF;
+                    IF TG_OP <> 'DELETE' THEN
+                        new_image := to_jsonb(NEW);
+                    END IF;
+                    IF options IS NOT NULL THEN
+                        IF NOT coalesce(new_image, old_image)
+                            ?& ARRAY(SELECT jsonb_array_elements_text(coalesce(options -> 'exclude', '[]') || coalesce(options -> 'mask', '[]'))) THEN
+                            options := pgwitness.redaction(TG_RELID, options);
+                        END IF;
+                        old_image := pgwitness.redact(old_image, options);
+                        new_image := pgwitness.redact(new_image, options);
+                    END IF;
+                    IF TG_OP = 'UPDATE' THEN
+                        changed := (SELECT jsonb_agg(name ORDER BY name COLLATE "C") FROM jsonb_object_keys(new_image) AS name
+                            WHERE (new_image -> name)::text IS DISTINCT FROM (old_image -> name)::text);
+                    END IF;
+                END IF;
+                IF TG_OP = 'UPDATE' AND changed IS NULL THEN
+                    EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
+                END IF;
+                IF NOT coalesce(new_image, old_image) ?& key THEN
+                    key := pgwitness.key_of(TG_RELID); -- a column was renamed
+                END IF;
             END IF;
-            IF TG_OP <> 'DELETE' THEN
-                EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options)) INTO new_image USING NEW;
+            data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
+            EXIT;
+        EXCEPTION WHEN OTHERS THEN
+            IF NOT by_column AND options ? 'exclude' THEN
+                by_column := true; -- the column that cannot be rendered may be one that is to be left out
+                CONTINUE;
             END IF;
-            IF TG_OP = 'UPDATE' THEN
-                EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+            IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
+                RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
+                    USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
             END IF;
-            options := coalesce(options, '{}'); -- row_data looks for what was omitted
-        ELSE
-            IF TG_OP IN ('UPDATE', 'DELETE') THEN
-                old_image := to_jsonb(OLD);
-            END IF;
-            IF TG_OP IN ('INSERT', 'UPDATE') THEN
-                new_image := to_jsonb(NEW);
-            END IF;
-            IF options IS NOT NULL THEN
-                old_image := pgwitness.redact(old_image, options);
-                new_image := pgwitness.redact(new_image, options);
-            END IF;
-        END IF;
-        IF NOT coalesce(new_image, old_image) ?& key THEN
-            key := pgwitness.key_of(TG_RELID); -- a column was renamed
-        END IF;
-        data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
-    EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
-        IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
-            RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
-                USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
-        END IF;
-        data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
-    END;
+            data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
+            EXIT;
+        END;
+    END LOOP;
     INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
         session_user_name, tx_id, client_addr, application_name, actor, request_id)
     VALUES (TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
@@ -287,22 +334,24 @@ END
 $pgwitness$;
 
 -- capture_statement writes the audit rows of a whole statement at once, from its transition tables old_rows and new_rows.
--- It takes the arguments that capture takes. Both tables of an UPDATE have its rows in the same order.
+-- It takes the arguments that capture takes, the key as an array literal. Both tables of an UPDATE have its rows in the same
+-- order. xmin, cmin and ctid are names that no column can have.
 CREATE OR REPLACE FUNCTION pgwitness.capture_statement() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
-SET bytea_output = 'hex' SET extra_float_digits = '1' SET lc_monetary = 'C'
+SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' SET lc_monetary = 'C'
+SET bytea_output = 'hex' SET extra_float_digits = '1' SET quote_all_identifiers = 'off'
 AS $pgwitness$
 DECLARE
-    key       text[] := TG_ARGV[0];
-    options   jsonb := TG_ARGV[1];
-    columns   text[] := ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped);
+    key       text[];
+    options   jsonb;
+    columns   text[] := ARRAY(SELECT attname::text FROM pg_attribute
+        WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped AND attgenerated <> 'v' ORDER BY attnum);
     alias     text := CASE TG_OP WHEN 'DELETE' THEN 'old_row' ELSE 'new_row' END;
+    source    text := CASE TG_OP WHEN 'DELETE' THEN 'old_rows AS old_row' ELSE 'new_rows AS new_row' END;
     old_image text := 'NULL::jsonb';
     new_image text := 'NULL::jsonb';
     changed   text := 'NULL::jsonb';
-    source    text;
     large     boolean := false;
     data      text;
     problem   text;
@@ -311,45 +360,53 @@ BEGIN
     IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
         RETURN NULL;
     END IF;
-    IF NOT key <@ columns THEN
-        key := pgwitness.key_of(TG_RELID); -- a column was renamed
-    END IF;
-    IF TG_OP <> 'INSERT' THEN
-        large := EXISTS (SELECT FROM old_rows AS r WHERE pg_column_size(r.*) > 8192);
-        old_image := pgwitness.image_sql(TG_RELID, 'old_row', options);
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-        large := large OR EXISTS (SELECT FROM new_rows AS r WHERE pg_column_size(r.*) > 8192);
-        new_image := pgwitness.image_sql(TG_RELID, 'new_row', options);
-    END IF;
-    CASE TG_OP
-        WHEN 'INSERT' THEN source := 'new_rows AS new_row';
-        WHEN 'DELETE' THEN source := 'old_rows AS old_row';
-        ELSE
-            changed := pgwitness.changed_sql(TG_RELID, 'old_row', 'new_row', options);
-            source := format('(SELECT row_number() OVER () AS pgwitness_ordinal, * FROM old_rows) AS old_row
-                JOIN (SELECT row_number() OVER () AS pgwitness_ordinal, * FROM new_rows) AS new_row USING (pgwitness_ordinal)
-                WHERE ROW(%s)::record *<> ROW(%s)::record ORDER BY pgwitness_ordinal',
-                (SELECT string_agg('old_row.' || quote_ident(name), ', ') FROM unnest(columns) AS name),
-                (SELECT string_agg('new_row.' || quote_ident(name), ', ') FROM unnest(columns) AS name));
-    END CASE;
-    IF options IS NULL AND NOT large THEN
-        -- As row_data has it. A row made of rows becomes jsonb in one go, in half the time of jsonb_build_object.
-        data := format('(SELECT to_jsonb(data) FROM (SELECT %s2 AS v, $1 AS event_type, %s AS key, %s AS old, %s AS new, %s AS changed,
-                NULL AS redacted) AS data)',
-            (SELECT string_agg(format('%s.%I, ', alias, name), '') FROM unnest(columns) AS name WHERE name IN ('id', 'column_name')),
-            (SELECT coalesce(format('(SELECT key FROM (SELECT %s) AS key)', string_agg(format('%s.%I', alias, name), ', ')), 'NULL')
-                FROM unnest(key) AS name),
-            old_image, new_image, changed);
-    ELSE
-        data := format('pgwitness.row_data($1, $4, to_jsonb(%s), to_jsonb(%s), %s, $5)', old_image, new_image, changed);
-    END IF;
     BEGIN
+        options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
+        key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) ELSE TG_ARGV[0]::text[] END;
+        IF NOT key <@ columns THEN
+            key := pgwitness.key_of(TG_RELID); -- a column was renamed
+        END IF;
+        IF options ?| '{exclude,mask}' THEN
+            options := pgwitness.redaction(TG_RELID, options);
+        END IF;
+        IF TG_OP <> 'INSERT' THEN
+            large := EXISTS (SELECT FROM old_rows AS r WHERE pg_column_size(r.*) > 4096);
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            large := large OR EXISTS (SELECT FROM new_rows AS r WHERE pg_column_size(r.*) > 4096);
+        END IF;
+        large := large OR coalesce(options ? 'max_value', false);
+        IF TG_OP <> 'INSERT' THEN
+            old_image := pgwitness.image_sql(TG_RELID, 'old_row', options, large);
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            new_image := pgwitness.image_sql(TG_RELID, 'new_row', options, large);
+        END IF;
+        IF TG_OP = 'UPDATE' THEN
+            changed := pgwitness.changed_sql(TG_RELID, 'old_row', 'new_row', options);
+            source := (SELECT format('(SELECT row_number() OVER () AS ctid, * FROM old_rows) AS old_row
+                JOIN (SELECT row_number() OVER () AS ctid, * FROM new_rows) AS new_row ON old_row.ctid = new_row.ctid
+                WHERE ROW(%s)::record *<> ROW(%s)::record ORDER BY old_row.ctid',
+                string_agg('old_row.' || quote_ident(name), ', '), string_agg('new_row.' || quote_ident(name), ', '))
+                FROM unnest(columns) AS name);
+        END IF;
+        IF options IS NULL AND NOT large THEN
+            -- As row_data has it. A row made of rows becomes jsonb in one go, in half the time of jsonb_build_object.
+            data := format('(SELECT to_jsonb(cmin) FROM (SELECT %s2 AS v, $1 AS event_type, %s AS key, %s AS old, %s AS new, %s AS changed,
+                    NULL AS redacted) AS cmin)',
+                (SELECT string_agg(format('%s.%I, ', alias, name), '') FROM unnest(columns) AS name WHERE name IN ('id', 'column_name')),
+                (SELECT CASE count(*) WHEN 0 THEN 'NULL' ELSE format('(SELECT xmin FROM (SELECT %s) AS xmin)',
+                    string_agg(format('%s.%I', alias, name), ', ')) END FROM unnest(key) AS name),
+                old_image, new_image, changed);
+        ELSE
+            data := format('pgwitness.row_data($1, $4, to_jsonb(%s), to_jsonb(%s), %s, $5)', old_image, new_image, changed);
+        END IF;
         EXECUTE format('INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data,
                 schema_name, rel_oid, session_user_name, tx_id, client_addr, application_name, actor, request_id)
-            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, session_user, $8, $9, $10, $11, $12 FROM %s', data, source)
+            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, session_user, txid_current(), inet_client_addr(), $8, $9, $10 FROM %s',
+            data, source)
         USING TG_OP, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END, TG_TABLE_NAME, key,
-            coalesce(options, '{}'), TG_TABLE_SCHEMA, TG_RELID, txid_current(), inet_client_addr(), current_setting('application_name'),
+            coalesce(options, '{}'), TG_TABLE_SCHEMA, TG_RELID, current_setting('application_name'),
             nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '');
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
