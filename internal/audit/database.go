@@ -81,15 +81,19 @@ func (d *Database) Close() { d.conn.Close() }
 type Script struct {
 	// Title says in a sentence what the whole is for.
 	Title string
+	// Notes are what to know before it is run.
+	Notes []string
 	// Steps come in the order in which they run; none means that there is nothing to do.
 	Steps []Step
+	// Next says what to do when it has been run, unless empty.
+	Next string
 }
 
 // Step is one statement, or several that belong together.
 type Step struct {
 	// Why says what it is for: the comment before it, and what Apply reports when it is done.
 	Why string
-	// SQL is the statements, each with its semicolon.
+	// SQL is the statements, each with its semicolon. It may begin with a comment, which stands for Why then.
 	SQL string
 }
 
@@ -97,6 +101,10 @@ type Step struct {
 func (d *Database) Print(w io.Writer, s Script) error {
 	var b strings.Builder
 	admin.Comment(&b, s.Title)
+	for _, note := range s.Notes {
+		b.WriteString("--\n")
+		admin.Comment(&b, note)
+	}
 	if len(s.Steps) == 0 {
 		admin.Comment(&b, "There is nothing to do.")
 	} else {
@@ -105,8 +113,14 @@ func (d *Database) Print(w io.Writer, s Script) error {
 	}
 	for _, step := range s.Steps {
 		b.WriteByte('\n')
-		admin.Comment(&b, step.Why)
+		if !strings.HasPrefix(step.SQL, "--") {
+			admin.Comment(&b, step.Why)
+		}
 		b.WriteString(strings.TrimRight(step.SQL, "\n") + "\n")
+	}
+	if s.Next != "" {
+		b.WriteByte('\n')
+		admin.Comment(&b, s.Next)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -115,9 +129,11 @@ func (d *Database) Print(w io.Writer, s Script) error {
 // Apply runs s in one transaction, and writes to w what each step was for, as it goes, with what the server remarked. An
 // error undoes all of it.
 func (d *Database) Apply(ctx context.Context, w io.Writer, s Script) (err error) {
-	if len(s.Steps) == 0 {
-		_, err := fmt.Fprintln(w, "There is nothing to do.")
+	if err := say(w, s.Notes...); err != nil {
 		return err
+	}
+	if len(s.Steps) == 0 {
+		return say(w, "There is nothing to do.", s.Next)
 	}
 	if _, err := d.conn.Script(ctx, "BEGIN; "+admin.SetLockTimeout(d.cfg.LockTimeout)); err != nil {
 		return err
@@ -144,5 +160,17 @@ func (d *Database) Apply(ctx context.Context, w io.Writer, s Script) (err error)
 	if _, err := d.conn.Script(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
-	return nil
+	return say(w, s.Next)
+}
+
+// say writes paragraphs, each folded into lines. Empty ones are left out.
+func say(w io.Writer, paragraphs ...string) error {
+	var b strings.Builder
+	for _, paragraph := range paragraphs {
+		if paragraph != "" {
+			admin.Wrap(&b, "", paragraph)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
