@@ -21,7 +21,7 @@ func newAuditCommand() *cobra.Command {
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditEventsCommand())
+	cmd.AddCommand(newAuditEventsCommand(), newAuditRetentionCommand())
 	return cmd
 }
 
