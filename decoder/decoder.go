@@ -15,7 +15,8 @@ type Config struct {
 	// Schema and Table name the audit table. Changes of other relations, which a shared publication may carry, are
 	// not events.
 	Schema, Table string
-	// RelationOID is the audit table's OID, by which it is known even after a rename. Defaults to 0: by name only.
+	// RelationOID is the audit table's OID, by which it is known even after a rename. Defaults to 0: by name only, until a
+	// Reset.
 	RelationOID uint32
 	// Former are the OIDs of tables that were the audit table before another one took their name. Their changes are events
 	// too. Defaults to none.

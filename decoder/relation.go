@@ -85,6 +85,7 @@ func (d *Decoder) relation(r *reader) {
 	if r.err != nil {
 		return
 	}
+	before := d.relations[oid]
 	rel := &relation{
 		name:      schema + "." + table,
 		columns:   make([]column, n),
@@ -92,7 +93,7 @@ func (d *Decoder) relation(r *reader) {
 		eventType: -1,
 		rowData:   -1,
 		audit: schema == d.cfg.Schema && table == d.cfg.Table || oid == d.cfg.RelationOID && oid != 0 ||
-			slices.Contains(d.cfg.Former, oid),
+			slices.Contains(d.cfg.Former, oid) || before != nil && before.audit,
 	}
 	r.relation = rel.name
 	for i := range rel.columns {

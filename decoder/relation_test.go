@@ -92,6 +92,24 @@ func TestRelationChanges(t *testing.T) {
 	}
 }
 
+// A table that was the audit table once in a session stays one: what another table of the name replaced is still evidence,
+// and no server sends the name of a partitioned table again when only that has changed.
+func TestRenamedTableStaysAnAuditTable(t *testing.T) {
+	relation := func(oid uint32, name string) []byte {
+		return pgoutputtest.Relation(oid, "public", name, 'd', pgoutputtest.Column{Name: "id", Type: pgoutputtest.Int4, Key: true})
+	}
+	d := begun(t, seedConfig)
+	lines := feed(t, d, relation(1, "custom_audit_log"), pgoutputtest.Insert(1, "1"), relation(1, "renamed"),
+		relation(2, "custom_audit_log"), pgoutputtest.Insert(2, "2"), pgoutputtest.Delete(1, 'K', "1"))
+	if len(lines) != 3 || parse(t, []byte(lines[2]+"\n")).Table != "public.renamed" {
+		t.Errorf("got %s", lines)
+	}
+	d.Reset()
+	if lines := feed(t, d, begin(), relation(1, "renamed"), pgoutputtest.Insert(1, "1")); len(lines) != 0 {
+		t.Errorf("after a Reset, got %s", lines)
+	}
+}
+
 // A domain's TYPE message names its base type, and the domain is rendered as that. A type of the user's that has a
 // built-in one's name is not.
 func TestDomains(t *testing.T) {

@@ -66,9 +66,9 @@ func deliver(t *testing.T, d *witnesstest.Database, cfg witnesstest.Config) {
 
 // event is a line of output, as far as the tests look at it.
 type event struct {
-	Kind, Op, LSN string
-	Seq           uint64
-	Row           json.RawMessage
+	Kind, Op, Table, LSN string
+	Seq                  uint64
+	Row                  json.RawMessage
 }
 
 // id is the row's id, 0 where there is none.

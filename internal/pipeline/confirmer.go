@@ -83,7 +83,7 @@ func (c *confirmer) run(ctx context.Context) {
 		}
 		if end := decoder.LSN(c.upTo.Load()); end > mark.Confirmed {
 			failpoint.Hit("confirm.before-checkpoint")
-			mark.Confirmed = end
+			mark.Confirmed, mark.Publication = end, c.stream.Publication()
 			if !c.save(ctx, mark) {
 				return
 			}

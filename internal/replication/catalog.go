@@ -53,15 +53,15 @@ type catalogPublication struct {
 		OID     uint32          `json:"oid,string"`
 		Filter  json.RawMessage `json:"prqual"`
 		Columns json.RawMessage `json:"prattrs"`
+		// Founding says that the transaction which made the table also put it into the publication, whose options have not
+		// changed since: all rows of the table that others wrote were published.
+		Founding bool `json:"founding"`
 	} `json:"member"`
-}
-
-// identity changes when the publication, or the table's entry in it, is made again.
-func (p *catalogPublication) identity() string {
-	if p.Member == nil {
-		return formatOID(p.OID)
-	}
-	return formatOID(p.OID) + "/" + formatOID(p.Member.OID)
+	// Entries are those of the entries asked for that are still there.
+	Entries []struct {
+		OID   uint32 `json:"oid"`
+		Table uint32 `json:"table"`
+	} `json:"entries"`
 }
 
 type catalogSlot struct {
@@ -80,7 +80,11 @@ type catalogSlot struct {
 
 // catalogQuery gives one row of one column. to_jsonb of whole rows is what makes it the same for versions that have a
 // column and those that do not. The table is looked up by its names because to_regclass takes USAGE on the schema, which
-// our role need not have. Its arguments are literals: slot, publication, schema, table.
+// our role need not have. Its arguments are literals: slot, publication, schema, table, entries.
+//
+// The row type depends on its table from the statement on that makes the table, and nothing can update that row of
+// pg_depend; those of the columns, system columns included, a GRANT updates. VACUUM FREEZE leaves xmin as it is, and so
+// does VACUUM FULL. An age that has wrapped around is a negative one: then a table counts as not founding.
 const catalogQuery = `SELECT json_build_object(
  'version', current_setting('server_version_num')::int,
  'wal_level', current_setting('wal_level'),
@@ -100,15 +104,20 @@ const catalogQuery = `SELECT json_build_object(
  'publication', (SELECT json_build_object('oid', p.oid::bigint, 'insert', p.pubinsert, 'viaroot', p.pubviaroot,
     'published', EXISTS (SELECT FROM pg_publication_tables t
       WHERE t.pubname = p.pubname AND t.schemaname = %[3]s AND t.tablename = %[4]s),
-    'member', (SELECT to_jsonb(r) || jsonb_build_object('oid', r.oid::text) FROM pg_publication_rel r
+    'member', (SELECT to_jsonb(r) || jsonb_build_object('oid', r.oid::text,
+        'founding', age(p.xmin) >= age(r.xmin) AND EXISTS (SELECT FROM pg_depend d
+          WHERE d.classid = 'pg_type'::regclass AND d.objid = c.reltype AND d.refclassid = 'pg_class'::regclass
+            AND d.refobjid = c.oid AND d.deptype = 'i' AND d.xmin = r.xmin)) FROM pg_publication_rel r
       JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE r.prpubid = p.oid AND n.nspname = %[3]s AND c.relname = %[4]s))
+      WHERE r.prpubid = p.oid AND n.nspname = %[3]s AND c.relname = %[4]s),
+    'entries', (SELECT json_agg(json_build_object('oid', r.oid::bigint, 'table', r.prrelid::bigint)) FROM pg_publication_rel r
+      WHERE r.prpubid = p.oid AND r.oid = ANY (%[5]s::oid[])))
     FROM pg_publication p WHERE p.pubname = %[2]s))`
 
-// readCatalog asks for all of it in one query, by the simple protocol.
-func readCatalog(ctx context.Context, conn *pgconn.PgConn, t target) (*catalog, error) {
+// readCatalog asks for all of it in one query, by the simple protocol; was is what was followed before.
+func readCatalog(ctx context.Context, conn *pgconn.PgConn, t target, was identity) (*catalog, error) {
 	text, err := queryText(ctx, conn, fmt.Sprintf(catalogQuery, quoteLiteral(t.slot), quoteLiteral(t.publication),
-		quoteLiteral(t.schema), quoteLiteral(t.table)))
+		quoteLiteral(t.schema), quoteLiteral(t.table), quoteLiteral(was.entries())))
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalog: %w", err)
 	}

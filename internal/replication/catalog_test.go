@@ -108,7 +108,6 @@ func TestContinues(t *testing.T) {
 		{"another cluster", func(o *Origin) { o.SystemID = "8" }, confirmed, server, "another cluster"},
 		{"another timeline", func(o *Origin) { o.Timeline = 2 }, confirmed, server, "timeline 2"},
 		{"another database", func(o *Origin) { o.Database = "hr" }, confirmed, server, "own state_dir"},
-		{"a re-created publication", func(o *Origin) { o.Publication = "1/3" }, confirmed, server, "re-created"},
 		{"a slot that was moved", func(*Origin) {}, confirmed + 1, server, "past 0/1000"},
 		{"a server that was restored", func(*Origin) {}, confirmed - 1, confirmed - 1, "restored"},
 	}

@@ -92,7 +92,8 @@ type Origin struct {
 	Database string `json:"database"`
 	Slot     string `json:"slot"`
 	// Publication identifies the publication and the audit table's membership in it, so that one that was dropped and
-	// made again, between which rows passed unseen, can be told.
+	// made again, between which rows passed unseen, can be told. After it come the memberships of tables that were the
+	// audit table before.
 	Publication string `json:"publication"`
 }
 

@@ -122,7 +122,7 @@ func queryText(ctx context.Context, conn *pgconn.PgConn, sql string) (string, er
 func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	origin, cat, err := s.examine(ctx)
+	origin, cat, former, err := s.examine(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +142,9 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	}
 	start := max(cat.Slot.ConfirmedFlush, s.Confirmed())
 	if err := pglogrepl.StartReplication(ctx, conn, `"`+s.cfg.Slot+`"`, pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{
-		Mode:       pglogrepl.LogicalReplication,
-		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(s.cfg.Publication))},
+		Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(s.cfg.Publication)),
+			"messages 'true'"}, // by which retention announces itself
 	}); err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 	return &session{
 		stream: s, conn: conn, link: link,
 		decoder: decoder.New(decoder.Config{
-			Source: source, Schema: s.cfg.Schema, Table: s.cfg.Table, RelationOID: cat.Table.OID, Key: cat.Table.Key,
+			Source: source, Schema: s.cfg.Schema, Table: s.cfg.Table, RelationOID: cat.Table.OID, Former: former, Key: cat.Table.Key,
 		}),
 		statusEvery: s.statusEvery(cat.SenderTimeout),
 		received:    start,
@@ -173,50 +174,62 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 // on a connection of its own: a walsender that has answered queries decodes with what it keeps of the catalog from then,
 // instead of the catalog as it was when a row was written. From PostgreSQL 16 on it then takes a row apart by the columns
 // that the table was given later, and in any version it leaves out, without a word, the rows from before the publication.
-func (s *Stream) examine(ctx context.Context) (Origin, *catalog, error) {
+func (s *Stream) examine(ctx context.Context) (origin Origin, cat *catalog, former []uint32, err error) {
 	conn, _, err := dial(ctx, s.cfg.ConnConfig, true)
 	if err != nil {
-		return Origin{}, nil, err
+		return Origin{}, nil, nil, err
 	}
 	defer hangUp(conn)
 	// Before the server's position: the process that still has the slot may be confirming what comes after that.
 	if err := s.recall(); err != nil {
-		return Origin{}, nil, err
+		return Origin{}, nil, nil, err
 	}
 	system, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
-		return Origin{}, nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
+		return Origin{}, nil, nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
 	}
-	cat, err := readCatalog(ctx, conn, s.target())
+	was := s.identity()
+	cat, err = readCatalog(ctx, conn, s.target(), was)
 	if err != nil {
-		return Origin{}, nil, err
+		return Origin{}, nil, nil, err
 	}
-	origin := Origin{SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot}
+	origin = Origin{SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot}
 	if !cat.Standby { // its timeline and its WAL are none of its own, and it is not going to be followed
 		if err := s.sameServer(origin, decoder.LSN(system.XLogPos)); err != nil {
-			return Origin{}, nil, err
+			return Origin{}, nil, nil, err
 		}
 	}
 	// And after the slot's position, which that process confirms only once it has saved it.
 	if err := s.recall(); err != nil {
-		return Origin{}, nil, err
+		return Origin{}, nil, nil, err
 	}
 	if err := cat.check(s.target()); err != nil {
 		if s.used() && !cat.Standby && !errors.Is(err, ErrEvidence) {
 			err = failf(ErrEvidence, "%w; it was in order before: rows after %s may have been lost", err, s.lastConfirmed())
 		}
-		return Origin{}, nil, err
+		return Origin{}, nil, nil, err
 	}
-	origin.Publication = cat.Publication.identity()
 	if err := s.continues(origin, cat.Slot.ConfirmedFlush); err != nil {
-		return Origin{}, nil, err
+		return Origin{}, nil, nil, err
 	}
 	if cat.Slot.Active {
 		// What its consumer confirms between here and START_REPLICATION would not be seen.
-		return Origin{}, nil, fmt.Errorf("%w: %s", errBusy, s.cfg.Slot)
+		return Origin{}, nil, nil, fmt.Errorf("%w: %s", errBusy, s.cfg.Slot)
 	}
-	return origin, cat, nil
+	if s.identity().String() != was.String() {
+		return Origin{}, nil, nil, errors.New("another consumer went on while the server was examined")
+	}
+	now, ok := s.follow(cat, was)
+	if !ok {
+		return Origin{}, nil, nil, failf(ErrEvidence, republished+" since %s: rows written in between were not sent%s",
+			s.cfg.Publication, s.lastConfirmed(), accept)
+	}
+	origin.Publication = now.String()
+	return origin, cat, cat.former(now), nil
 }
+
+// republished is what is wrong when follow says no.
+const republished = "publication %s, or the table's membership in it, was re-created, and not by the transaction that made the table,"
 
 // statusEvery is often enough for the server, and for an answer to come before patience ends.
 func (s *Stream) statusEvery(senderTimeout time.Duration) time.Duration {
@@ -246,11 +259,21 @@ func (s *Stream) recall() error {
 func (s *Stream) followed() *Mark {
 	switch {
 	case s.connected:
-		return &Mark{Origin: s.mark.Origin, Confirmed: s.Confirmed()}
+		mark := Mark{Origin: s.mark.Origin, Confirmed: s.Confirmed()}
+		mark.Publication = s.Publication()
+		return &mark
 	case s.previous != nil:
 		return s.previous
 	}
 	return nil
+}
+
+// identity is that of the publication which was followed before, and none if nothing was.
+func (s *Stream) identity() identity {
+	if was := s.followed(); was != nil {
+		return parseIdentity(was.Publication)
+	}
+	return identity{}
 }
 
 const accept = "; if that is known and accepted, move the checkpoint in state_dir away and start again"
@@ -276,8 +299,7 @@ func (s *Stream) sameServer(now Origin, end decoder.LSN) error {
 	return nil
 }
 
-// continues checks that the slot goes on where it was left: nobody has moved its position, and the publication is the one
-// it was.
+// continues checks that the slot goes on where it was left: nobody has moved its position.
 func (s *Stream) continues(now Origin, slot decoder.LSN) error {
 	was := s.followed()
 	switch {
@@ -285,9 +307,6 @@ func (s *Stream) continues(now Origin, slot decoder.LSN) error {
 	case slot > was.Confirmed:
 		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: it was re-created, or "+
 			"somebody else consumed it; rows between the two were not delivered%s", now.Slot, slot, was.Confirmed, accept)
-	case was.Publication != now.Publication:
-		return failf(ErrEvidence, "publication %s, or the table's membership in it, was re-created since %s: rows written in "+
-			"between were not sent%s", s.cfg.Publication, was.Confirmed, accept)
 	}
 	return nil
 }

@@ -162,7 +162,8 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	t := m.stream.target()
-	cat, err := readCatalog(ctx, conn, t)
+	was := parseIdentity(m.stream.Publication())
+	cat, err := readCatalog(ctx, conn, t, was)
 	if err != nil {
 		return err
 	}
@@ -188,9 +189,9 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: somebody else consumed "+
 			"it; rows between the two were not delivered", t.slot, s.ConfirmedFlush, m.stream.lastConfirmed())
 	}
-	if now, was := cat.Publication.identity(), m.stream.mark.Publication; now != was {
-		return failf(ErrEvidence, "publication %s, or the table's membership in it, was re-created while the stream ran: rows "+
-			"written in between were not sent; the last confirmed position is %s", t.publication, m.stream.lastConfirmed())
+	if _, ok := m.stream.follow(cat, was); !ok {
+		return failf(ErrEvidence, republished+" while the stream ran: rows written in between were not sent; the last confirmed "+
+			"position is %s", t.publication, m.stream.lastConfirmed())
 	}
 	return nil
 }

@@ -24,6 +24,9 @@ type Stream struct {
 	stoppingSince atomic.Int64
 	// endangered says that the server is about to invalidate the slot, or wants to.
 	endangered atomic.Bool
+	// publication is the identity of what is followed, for Origin.Publication; nil before the first stream. The Monitor and
+	// Run replace it when another table takes the audit table's place.
+	publication atomic.Pointer[string]
 	// wake is a token: the session should look at the two above. link is the one it may be reading from.
 	wake chan struct{}
 	link atomic.Pointer[link]
