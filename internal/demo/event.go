@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"pgwitness/decoder"
+	"pgwitness/internal/terminal"
 )
 
 // event is an event in the native format, as far as the demo reads it.
@@ -32,25 +33,25 @@ const narrow = 64
 
 // render makes a line for a person of width columns, without its end.
 func (e *event) render(width int, colours bool) string {
-	paint, sign := gray, " "
+	paint, sign := terminal.Gray, " "
 	switch e.Row.EventType {
 	case "INSERT":
-		paint, sign = green, "+"
+		paint, sign = terminal.Green, "+"
 	case "UPDATE":
-		paint, sign = yellow, "~"
+		paint, sign = terminal.Yellow, "~"
 	case "DELETE":
-		paint, sign = red, "-"
+		paint, sign = terminal.Red, "-"
 	}
 	operation, what := e.Row.EventType, e.Row.TableName
 	if e.Kind != decoder.KindAudit.String() {
-		paint, sign, operation, what = red, "!", strings.ToUpper(e.Op), "of the audit table itself"
+		paint, sign, operation, what = terminal.Red, "!", strings.ToUpper(e.Op), "of the audit table itself"
 	}
 	l := line{room: width - 1, colours: colours}
-	l.add(gray, e.CommitTime.Local().Format("15:04:05.000"), 12)
+	l.add(terminal.Gray, e.CommitTime.Local().Format("15:04:05.000"), 12)
 	l.add(paint, sign+" "+operation, 8)
-	l.add(bold, what, 11)
+	l.add(terminal.Bold, what, 11)
 	if width >= narrow {
-		l.add(gray, e.Row.UserName, 12)
+		l.add(terminal.Gray, e.Row.UserName, 12)
 	}
 	l.add("", change(e.Row.RowData), 0)
 	return l.String()
@@ -79,7 +80,7 @@ func (l *line) add(paint, text string, width int) {
 	l.room -= gap + max(length, width)
 	l.WriteString(strings.Repeat(" ", gap))
 	if l.colours && paint != "" {
-		l.WriteString(paint + text + reset)
+		l.WriteString(paint + text + terminal.Reset)
 	} else {
 		l.WriteString(text)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"pgwitness/internal/terminal"
 )
 
 const (
@@ -107,7 +109,7 @@ func (p *performance) conclude(ctx context.Context, path string) error {
 			"please report it", found.lost(), found.invented, found.duplicates, found.disordered)
 	}
 	screen := p.stage.screen
-	screen.say(screen.err.paint(green, "Every committed row was delivered, once and in order."))
+	screen.say(screen.err.Paint(terminal.Green, "Every committed row was delivered, once and in order."))
 	screen.say("For a database of yours: pgwitness init prints what it needs, pgwitness run follows it.")
 	return nil
 }

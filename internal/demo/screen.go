@@ -2,33 +2,23 @@ package demo
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/term"
+	"pgwitness/internal/terminal"
 )
 
-// The colours, in ANSI's escape sequences.
-const (
-	reset  = "\x1b[0m"
-	bold   = "\x1b[1m"
-	red    = "\x1b[31m"
-	green  = "\x1b[32m"
-	yellow = "\x1b[33m"
-	gray   = "\x1b[90m"
-)
+// unseen is the width for what nobody sees as it is written: none.
+const unseen = 1 << 10
 
 // screen is what a person, or a program, sees. Events go to standard output: readable lines to a terminal, the native
 // format to anything else. Everything else goes to standard error.
 type screen struct {
-	out, err terminal
+	out, err terminal.Terminal
 	began    time.Time
 
 	mu    sync.Mutex // guards writing to err, and what follows
@@ -36,51 +26,13 @@ type screen struct {
 	drawn time.Time  // when it was drawn last
 }
 
-// terminal is where text is written.
-type terminal struct {
-	io.Writer
-	columns func() int // nil if a person does not see it as it is written
-	colours bool
-}
-
-func newTerminal(w io.Writer) terminal {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return terminal{Writer: w}
-	}
-	columns := func() int {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			return width
-		}
-		return 0
-	}
-	ancient := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // a console that may not know escape sequences
-	return terminal{w, columns, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && !ancient}
-}
-
-// width returns how many columns a line may have. Some pseudo-terminals say 0 and mean that they do not know.
-func (t terminal) width() int {
-	const usual = 80
-	if t.columns == nil {
-		return 1 << 10
-	}
-	return cmp.Or(t.columns(), usual)
-}
-
-func (t terminal) paint(colour, text string) string {
-	if !t.colours || colour == "" {
-		return text
-	}
-	return colour + text + reset
-}
-
 func newScreen(stdout, stderr io.Writer) *screen {
-	return &screen{out: newTerminal(stdout), err: newTerminal(stderr), began: time.Now()}
+	return &screen{out: terminal.New(stdout), err: terminal.New(stderr), began: time.Now()}
 }
 
 // step says what was done, and when.
 func (s *screen) step(format string, args ...any) {
-	s.say(s.err.paint(gray, fmt.Sprintf("%6.1f s", time.Since(s.began).Seconds())) + "  " + fmt.Sprintf(format, args...))
+	s.say(s.err.Paint(terminal.Gray, fmt.Sprintf("%6.1f s", time.Since(s.began).Seconds())) + "  " + fmt.Sprintf(format, args...))
 }
 
 // say writes a line. Whoever does not read it misses that and no more.
@@ -113,7 +65,7 @@ func (s *screen) progress(received, total int64) {
 		return
 	}
 	s.drawn = time.Now()
-	if s.err.columns == nil {
+	if s.err.Columns == nil {
 		if first {
 			fmt.Fprintln(s.err, indent+"fetching it")
 		}
@@ -123,7 +75,7 @@ func (s *screen) progress(received, total int64) {
 	text := fmt.Sprintf("%.1f MB", float64(received)/mega)
 	if total > 0 {
 		full := int(barWidth * received / total)
-		text = s.err.paint(green, strings.Repeat("█", full)) + strings.Repeat("░", barWidth-full) +
+		text = s.err.Paint(terminal.Green, strings.Repeat("█", full)) + strings.Repeat("░", barWidth-full) +
 			fmt.Sprintf("  %3d %%  %.1f of %.1f MB", 100*received/total, float64(received)/mega, float64(total)/mega)
 	}
 	fmt.Fprint(s.err, "\r"+indent+text)
@@ -140,12 +92,12 @@ func (s *screen) endBar() {
 
 // killed says that the consumer was killed once more.
 func (s *screen) killed(times int) {
-	s.step("%s", s.err.paint(red, fmt.Sprintf("the consumer was killed, %d× by now; it is started again", times)))
+	s.step("%s", s.err.Paint(terminal.Red, fmt.Sprintf("the consumer was killed, %d× by now; it is started again", times)))
 }
 
 // events shows lines of the native format. It is for one goroutine, which a slow reader may keep waiting.
 func (s *screen) events(lines []byte) error {
-	if s.out.columns == nil {
+	if s.out.Columns == nil {
 		_, err := s.out.Write(lines)
 		return err
 	}
@@ -154,7 +106,7 @@ func (s *screen) events(lines []byte) error {
 	var shown bytes.Buffer
 	skipped := bytes.Count(lines, []byte("\n")) - most
 	if skipped > 0 {
-		fmt.Fprintln(&shown, s.out.paint(gray, fmt.Sprintf(indent+"  … %d more", skipped)))
+		fmt.Fprintln(&shown, s.out.Paint(terminal.Gray, fmt.Sprintf(indent+"  … %d more", skipped)))
 	}
 	number := 0
 	for line := range bytes.Lines(lines) {
@@ -165,7 +117,7 @@ func (s *screen) events(lines []byte) error {
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("the consumer's file holds a line that is no event: %w", err)
 		}
-		fmt.Fprintln(&shown, e.render(s.out.width(), s.out.colours))
+		fmt.Fprintln(&shown, e.render(s.out.Width(unseen), s.out.Colours))
 	}
 	_, err := s.out.Write(shown.Bytes())
 	return err

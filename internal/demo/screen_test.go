@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"pgwitness/internal/terminal"
 )
 
 func TestEventsOnScreen(t *testing.T) {
@@ -18,7 +20,7 @@ func TestEventsOnScreen(t *testing.T) {
 	}
 
 	var shown bytes.Buffer
-	s := &screen{out: terminal{Writer: &shown, columns: func() int { return 0 }}}
+	s := &screen{out: terminal.Terminal{Writer: &shown, Columns: func() int { return 0 }}}
 	if err := s.events(lines); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,7 @@ func TestProgress(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var shown bytes.Buffer
-			s := &screen{err: terminal{Writer: &shown, columns: test.columns}}
+			s := &screen{err: terminal.Terminal{Writer: &shown, Columns: test.columns}}
 			s.progress(0, test.total)
 			s.progress(10, test.total) // too soon to be drawn
 			s.progress(20e6, test.total)
@@ -73,7 +75,7 @@ func TestProgress(t *testing.T) {
 
 func TestSayEndsBar(t *testing.T) {
 	var shown bytes.Buffer
-	s := &screen{err: terminal{Writer: &shown, columns: func() int { return 80 }}}
+	s := &screen{err: terminal.Terminal{Writer: &shown, Columns: func() int { return 80 }}}
 	s.progress(1, 2)
 	s.say("a")
 	s.say("b")
@@ -101,8 +103,8 @@ func TestSummaryColours(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := summary{comparison: c, open: 1e9, latency: new(latencies), consumer: &consumer{lived: 1e9}}
-		s.show(&screen{err: terminal{Writer: &shown, columns: func() int { return 40 }, colours: true}})
-		want := map[int]string{0: green, 1: red}[lost] + fmt.Sprintf("%8d", lost) + reset
+		s.show(&screen{err: terminal.Terminal{Writer: &shown, Columns: func() int { return 40 }, Colours: true}})
+		want := map[int]string{0: terminal.Green, 1: terminal.Red}[lost] + fmt.Sprintf("%8d", lost) + terminal.Reset
 		if !strings.Contains(shown.String(), "          lost  "+want) {
 			t.Errorf("%d lost:\n%s", lost, &shown)
 		}

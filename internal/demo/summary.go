@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pgwitness/internal/terminal"
 )
 
 // summary is how the demo ended.
@@ -20,22 +22,22 @@ type summary struct {
 // show writes the summary, a line for each number.
 func (s *summary) show(to *screen) {
 	number := func(name, colour, value, remark string) {
-		l := line{room: to.err.width() - 1, colours: to.err.colours}
+		l := line{room: to.err.Width(unseen) - 1, colours: to.err.Colours}
 		l.add("", fmt.Sprintf("%14s", name), 14)
 		l.add(colour, fmt.Sprintf("%8s", value), 8)
-		l.add(gray, remark, 0)
+		l.add(terminal.Gray, remark, 0)
 		to.say(l.String())
 	}
 	shouldBeZero := func(name string, count int, remark string) {
-		colour := green
+		colour := terminal.Green
 		if count != 0 {
-			colour = red
+			colour = terminal.Red
 		}
 		number(name, colour, group(count), remark)
 	}
 	to.say("")
-	number("committed", bold, group(s.committed), "rows in custom_audit_log")
-	number("delivered", bold, group(s.delivered), "events in the consumer's file, of "+group(s.transactions)+" transactions")
+	number("committed", terminal.Bold, group(s.committed), "rows in custom_audit_log")
+	number("delivered", terminal.Bold, group(s.delivered), "events in the consumer's file, of "+group(s.transactions)+" transactions")
 	shouldBeZero("lost", s.lost(), "rows without an event")
 	shouldBeZero("invented", s.invented, "events without a row; "+group(int(s.rolledBack))+" rows were rolled back")
 	shouldBeZero("duplicates", s.duplicates, "events that are in the file twice")
@@ -44,22 +46,22 @@ func (s *summary) show(to *screen) {
 		shouldBeZero("tampering", s.tampered, "changes that somebody made to custom_audit_log itself")
 	}
 	if s.retained > 0 {
-		number("retention", bold, group(s.retained), "expired rows of custom_audit_log that somebody deleted and had announced")
+		number("retention", terminal.Bold, group(s.retained), "expired rows of custom_audit_log that somebody deleted and had announced")
 	}
 	if s.incomplete > 0 {
-		number("incomplete", yellow, group(s.incomplete), "DELETEs of which the trigger says nothing: see pgwitness audit harden")
+		number("incomplete", terminal.Yellow, group(s.incomplete), "DELETEs of which the trigger says nothing: see pgwitness audit harden")
 	}
 	to.say("")
-	number("rate", bold, group(int(float64(s.delivered)/s.open.Seconds()+0.5)), "rows/s")
-	number("latency p50", bold, milliseconds(s.latency.quantile(0.5)), "ms from commit to a line in the file, looked for every ms")
-	number("p99", bold, milliseconds(s.latency.quantile(0.99)), "ms")
-	number("lag", bold, group(int(s.lag.last)), "bytes of WAL unconfirmed; "+group(int(s.lag.first))+" when the shop closed")
-	number("consumer", bold, fmt.Sprintf("%.1f", 100*s.consumer.cpu.Seconds()/s.consumer.lived.Seconds()), "% of a core")
+	number("rate", terminal.Bold, group(int(float64(s.delivered)/s.open.Seconds()+0.5)), "rows/s")
+	number("latency p50", terminal.Bold, milliseconds(s.latency.quantile(0.5)), "ms from commit to a line in the file, looked for every ms")
+	number("p99", terminal.Bold, milliseconds(s.latency.quantile(0.99)), "ms")
+	number("lag", terminal.Bold, group(int(s.lag.last)), "bytes of WAL unconfirmed; "+group(int(s.lag.first))+" when the shop closed")
+	number("consumer", terminal.Bold, fmt.Sprintf("%.1f", 100*s.consumer.cpu.Seconds()/s.consumer.lived.Seconds()), "% of a core")
 	if s.consumer.memory > 0 {
-		number("", bold, group(int(s.consumer.memory>>20)), "MB resident at most")
+		number("", terminal.Bold, group(int(s.consumer.memory>>20)), "MB resident at most")
 	}
 	if s.consumer.kill {
-		number("killed", bold, group(s.consumer.kills), "times with SIGKILL, and started again at once")
+		number("killed", terminal.Bold, group(s.consumer.kills), "times with SIGKILL, and started again at once")
 	}
 	to.say("")
 }
