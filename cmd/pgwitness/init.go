@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 
+	"pgwitness/internal/admin"
 	"pgwitness/internal/config"
 	"pgwitness/internal/setup"
 )
@@ -168,17 +169,7 @@ func runLine(connection *pgconn.Config, source config.Source, role string) strin
 	}
 	args = append(args, "--sink", "file:audit.jsonl")
 	for i, arg := range args {
-		args[i] = quoteShell(arg)
+		args[i] = admin.QuoteShell(arg)
 	}
 	return "pgwitness run " + strings.Join(args, " ")
-}
-
-var plainArgument = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
-
-// quoteShell quotes an argument where a shell would not take it as it stands.
-func quoteShell(arg string) string {
-	if plainArgument.MatchString(arg) {
-		return arg
-	}
-	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }

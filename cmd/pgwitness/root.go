@@ -68,6 +68,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newAuditCommand(),
 		newDemoCommand(),
+		newDoctorCommand(),
 		newInitCommand(),
 		newRunCommand(),
 		newStageCommand(),

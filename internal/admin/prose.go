@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -40,4 +41,14 @@ func SetLockTimeout(timeout time.Duration) string {
 		return fmt.Sprintf("SET lock_timeout = '%ds'", timeout/time.Second)
 	}
 	return fmt.Sprintf("SET lock_timeout = '%dms'", max(timeout, time.Millisecond).Milliseconds())
+}
+
+var plainArgument = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// QuoteShell quotes an argument where a shell would not take it as it stands.
+func QuoteShell(arg string) string {
+	if plainArgument.MatchString(arg) {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }

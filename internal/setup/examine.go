@@ -23,6 +23,10 @@ type Examination struct {
 	Database string
 	// Table and Slot are what is in the way of using the audit table and the slot of that name; nil if nothing is.
 	Table, Slot *Obstacle
+	// Streams says whether the publication is enough for run: it sends every row that is inserted, whole. Publishes are its
+	// operations, such as "insert"; nil if there is none.
+	Streams   bool
+	Publishes []string
 	// Role, Connect, Publication and CreateSlot are what init would do for each, or what there is already. Without a table
 	// they are empty.
 	Role, Connect, Publication, CreateSlot []Statement
@@ -36,6 +40,8 @@ type Statement struct {
 	SQL string
 	// Why says what is wrong with it now, or what it is for.
 	Why string
+	// Notes are what else to know about it, one sentence each.
+	Notes []string
 }
 
 // Examine looks at the database that conn is connected to, which may be a standby's, as anybody. It changes nothing. Of a
@@ -71,6 +77,10 @@ func Examine(ctx context.Context, conn *admin.Conn, cfg Config) (*Examination, e
 		return e, nil
 	}
 	p := planner{cfg, s.server, s.catalog}
+	if have := s.catalog.Publication; have != nil {
+		e.Streams = have.Published && have.Insert && !have.partial() && (have.ViaRoot || s.catalog.Table.Kind != "p")
+		e.Publishes = have.operations()
+	}
 	e.Role, e.Connect, e.Publication, e.CreateSlot = statements(p.role()), statements(p.connect()), statements(p.publication()), statements(p.slot())
 	return e, nil
 }
@@ -78,7 +88,7 @@ func Examine(ctx context.Context, conn *admin.Conn, cfg Config) (*Examination, e
 func statements(steps []step) []Statement {
 	all := make([]Statement, len(steps))
 	for i, s := range steps {
-		all[i] = Statement{What: s.what, State: s.state, SQL: s.sql, Why: s.why}
+		all[i] = Statement{What: s.what, State: s.state, SQL: s.sql, Why: s.why, Notes: s.notes}
 	}
 	return all
 }

@@ -85,7 +85,7 @@ func (p planner) mendPublication() []step {
 	}
 	if len(steps) == 0 {
 		steps = []step{{
-			what: what, state: fmt.Sprintf("exists and holds %s (%s)", p.catalog.Names.Table, p.publishes()),
+			what: what, state: fmt.Sprintf("exists and holds %s (%s)", p.catalog.Names.Table, strings.Join(have.operations(), ", ")),
 			notes: p.operationNotes(have.Update && have.Delete),
 		}}
 	}
@@ -133,19 +133,18 @@ func (p planner) options(updates, deletes bool) []string {
 	return options
 }
 
-// publishes lists the operations of the publication that there is.
-func (p planner) publishes() string {
-	have := p.catalog.Publication
-	var list []string
+// operations lists what is published; it is not nil.
+func (p *publication) operations() []string {
+	list := []string{}
 	for _, operation := range []struct {
 		name string
 		is   bool
-	}{{"insert", have.Insert}, {"update", have.Update}, {"delete", have.Delete}, {"truncate", have.Truncate}} {
+	}{{"insert", p.Insert}, {"update", p.Update}, {"delete", p.Delete}, {"truncate", p.Truncate}} {
 		if operation.is {
 			list = append(list, operation.name)
 		}
 	}
-	return strings.Join(list, ", ")
+	return list
 }
 
 // wantsGenerated says whether generated columns must be asked for, as they can be from PostgreSQL 18 on. Without them a
