@@ -21,7 +21,13 @@ func newAuditCommand() *cobra.Command {
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditEventsCommand(), newAuditRetentionCommand())
+	cmd.AddCommand(
+		newAuditAttachCommand(),
+		newAuditCoverageCommand(),
+		newAuditDetachCommand(),
+		newAuditEventsCommand(),
+		newAuditRetentionCommand(),
+	)
 	return cmd
 }
 

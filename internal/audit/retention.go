@@ -157,8 +157,6 @@ func (d *Database) entry(t *auditTable, what, data string) string {
 	return fmt.Sprintf("INSERT INTO %s (%s)\nSELECT %s;", d.table, strings.Join(columns, ", "), strings.Join(chosen, ",\n    "))
 }
 
-func quoteLiteral(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
-
 // Retain removes what has expired and makes partitions ahead, and writes to w what it did, as it goes, a line a step. An
 // error leaves whole steps done; another run goes on from there. It is an ErrBehind where rows were not delivered yet, of
 // whom it says; a replication.ErrSetup where a person has to change something first; a replication.ErrEvidence if the slot
