@@ -49,6 +49,9 @@ const auditTable = `CREATE TABLE custom_audit_log (id int PRIMARY KEY, event_typ
 ALTER TABLE custom_audit_log ALTER big SET STORAGE EXTERNAL;
 `
 
+// announcement is the content of the message that announces retention of the audit table.
+const announcement = `'{"table":"public.custom_audit_log","before":"2025-11-01T00:00:00Z"}'`
+
 // tampering changes auditTable in every way.
 var tampering = sql(
 	"INSERT INTO custom_audit_log VALUES (1, 'INSERT', 'one', repeat('x', 2100)), (2, 'UPDATE', 'two', NULL)",
@@ -146,6 +149,25 @@ func scenarios(t *testing.T) []scenario {
 		setup: auditTable + "ALTER TABLE custom_audit_log REPLICA IDENTITY NOTHING;\n" +
 			"CREATE PUBLICATION pgwitness FOR TABLE custom_audit_log WITH (publish = 'insert, truncate');",
 		steps: tampering,
+	}, {
+		name:    "retention",
+		about:   "expired rows deleted, announced and not, with messages of other applications",
+		setup:   auditTable,
+		options: ", 'messages', 'true'",
+		steps: sql(
+			"INSERT INTO custom_audit_log SELECT n, 'INSERT', n::text, NULL FROM generate_series(1, 6) AS n",
+			"BEGIN; SELECT pg_logical_emit_message(true, 'pgwitness.retention', "+announcement+"); DELETE FROM custom_audit_log WHERE id = 1; COMMIT",
+			"BEGIN; SELECT pg_logical_emit_message(false, 'pgwitness.retention', "+announcement+"); DELETE FROM custom_audit_log WHERE id = 2; COMMIT",
+			"BEGIN; SAVEPOINT a; SELECT pg_logical_emit_message(true, 'pgwitness.retention', "+announcement+"); ROLLBACK TO a; "+
+				"DELETE FROM custom_audit_log WHERE id = 3; COMMIT",
+			"BEGIN; DELETE FROM custom_audit_log WHERE id = 4; SELECT pg_logical_emit_message(true, 'pgwitness.retention', "+announcement+"); "+
+				"DELETE FROM custom_audit_log WHERE id = 5; UPDATE custom_audit_log SET note = 'six'; "+
+				"INSERT INTO custom_audit_log VALUES (7, 'RETENTION', 'seven', NULL); TRUNCATE custom_audit_log; COMMIT",
+			"SELECT pg_logical_emit_message(true, 'pgwitness.retention', "+announcement+")",
+			"SELECT pg_logical_emit_message(false, 'somebody', repeat('x', 3000)), pg_logical_emit_message(true, 'somebody', repeat('y', 3000))",
+			"INSERT INTO custom_audit_log VALUES (8, 'INSERT', 'eight', NULL)",
+			"DELETE FROM custom_audit_log",
+		),
 	}, {
 		name:  "partitioned",
 		about: "a partitioned audit table; a partition has its columns in another order",
@@ -305,6 +327,7 @@ func lasting(t *testing.T, lines []byte) []string {
 			Seq             int
 			Row, Old        map[string]json.RawMessage
 			Unchanged       []string
+			Incomplete      bool
 		}
 		if err := json.Unmarshal(line, &e); err != nil {
 			t.Fatal(err)

@@ -191,6 +191,10 @@ func (c *conn) catchUp() bool {
 			return true
 		}
 		messages := next.messages()
+		// Any application may write messages. One that is not transactional comes between two transactions, from wherever.
+		if !c.send(xlogData(next.Commit+0x1000, pgoutputtest.Message(false, next.Commit+0x1000, decoder.RetentionPrefix, "anybody's"))) {
+			return false
+		}
 		for i, m := range messages {
 			if !c.send(xlogData(next.Commit, m)) {
 				return false

@@ -17,6 +17,14 @@ const (
 	loop      = "internal/pipeline/pipeline.go"
 	worker    = "internal/pipeline/worker.go"
 	confirmer = "internal/pipeline/confirmer.go"
+	member    = "internal/replication/membership.go"
+	retention = "decoder/retention.go"
+)
+
+// decoding and following are the tests of one package, where no simulation is needed to notice.
+var (
+	decoding  = []string{"./decoder"}
+	following = []string{"./internal/replication"}
 )
 
 var mutants = []mutant{
@@ -64,6 +72,22 @@ var mutants = []mutant{
 		"	case slot > was.Confirmed:\n", "	case false:\n", simulation},
 	{"end one transaction before EndPos", session,
 		"		case result.End > last:\n", "		case result.End >= last:\n", simulation},
+
+	// Evidence.
+	{"follow a table that was published later than it was made", member,
+		"|| c.Publication.Member.Founding", "|| true", following},
+	{"follow another table although the one before was taken out of the publication", member,
+		"	case c.Publication.table(was.members[0]) == 0:\n		return false\n", "", following},
+	{"forget the tables that were the audit table before", member,
+		"	for _, m := range was.members {\n		if m != now", "	for _, m := range was.members[:0] {\n		if m != now", following},
+	{"take an announcement outside of a transaction for one", retention,
+		"flags != transactional || !d.open || ", "flags > transactional || ", decoding},
+	{"let an announcement outlive its transaction", "decoder/decoder.go",
+		"	d.announced = d.announced[:0]\n", "", decoding},
+	{"take any change after an announcement for retention", retention,
+		"	case op == OpDelete && slices", "	case slices", decoding},
+	{"take another table's announcement for one of the audit table's", retention,
+		"slices.Contains(d.announced, rel.name)", "len(d.announced) > 0", decoding},
 
 	// The server comes first.
 	{"no status updates while the buffer is full", session,
