@@ -455,11 +455,15 @@ BEGIN
     FOR i IN 0 .. ahead LOOP
         partition := 'custom_audit_log_' || to_char(month, 'YYYY_MM');
         IF to_regclass(format('pgwitness.%I', partition)) IS NULL THEN
-            EXECUTE format('CREATE TABLE pgwitness.%I (LIKE public.custom_audit_log INCLUDING ALL EXCLUDING IDENTITY)', partition);
-            EXECUTE format('ALTER TABLE public.custom_audit_log ATTACH PARTITION pgwitness.%I FOR VALUES FROM (%L) TO (%L)',
-                partition, month, month + interval '1 month');
-            PERFORM pgwitness.guard(format('pgwitness.%I', partition)::regclass);
-            RETURN NEXT partition;
+            BEGIN
+                EXECUTE format('CREATE TABLE pgwitness.%I (LIKE public.custom_audit_log INCLUDING ALL EXCLUDING IDENTITY)', partition);
+                EXECUTE format('ALTER TABLE public.custom_audit_log ATTACH PARTITION pgwitness.%I FOR VALUES FROM (%L) TO (%L)',
+                    partition, month, month + interval '1 month');
+                PERFORM pgwitness.guard(format('pgwitness.%I', partition)::regclass);
+                RETURN NEXT partition;
+            EXCEPTION WHEN invalid_object_definition THEN
+                NULL; -- a partition of another name has this month, such as one that was the default one
+            END;
         END IF;
         month := month + interval '1 month';
     END LOOP;
