@@ -22,6 +22,22 @@ var (
 	//
 	//go:embed install.sql
 	Install string
+	// Mend is what Harden, Install where there is a table already, and their undo share. It comes after Capture.
+	//
+	//go:embed mend.sql
+	Mend string
+	// Harden mends the audit table that is there. It comes after Mend.
+	//
+	//go:embed harden.sql
+	Harden string
+	// Unharden brings back what Harden found. It comes after Mend.
+	//
+	//go:embed unharden.sql
+	Unharden string
+	// Uninstall undoes Install. It comes after Mend.
+	//
+	//go:embed uninstall.sql
+	Uninstall string
 	// Events are event triggers that write DDL into the audit table. They come after Capture.
 	//
 	//go:embed events.sql

@@ -26,6 +26,8 @@ func newAuditCommand() *cobra.Command {
 		newAuditCoverageCommand(),
 		newAuditDetachCommand(),
 		newAuditEventsCommand(),
+		newAuditHardenCommand(),
+		newAuditInstallCommand(),
 		newAuditRetentionCommand(),
 	)
 	return cmd

@@ -18,7 +18,7 @@ func explain(step Step, err error) error {
 		return fmt.Errorf("%s: %w", step.Why, err)
 	}
 	switch pgErr.Code {
-	case "55P03", "40P01": // lock_not_available, deadlock_detected
+	case "55P03", "40P01", "57014": // lock_not_available, deadlock_detected, query_canceled: what waits for several locks has less than deadlock_timeout
 		return fmt.Errorf("%s: %w; nothing was changed: run it again when the tables are less busy, or with a longer --lock-timeout", step.Why, err)
 	case "42501":
 		return admin.Refuse(replication.ErrSetup, "%s: %w; nothing was changed: connect as a superuser, or have the SQL run that the command prints "+
