@@ -14,7 +14,7 @@ type Keep struct {
 }
 
 // keepUnits are the units of a Keep, and what PostgreSQL calls them.
-var keepUnits = map[string]string{"d": "days", "mo": "months", "y": "years"}
+var keepUnits = map[string]string{"d": "day", "mo": "month", "y": "year"}
 
 // mostYears bounds a Keep. A longer one is a mistake, and far beyond it the calendar ends.
 const mostYears = 1000
@@ -62,12 +62,17 @@ func (k Keep) interval() []byte {
 	if k.Forever() {
 		return nil
 	}
-	return []byte(k.prose()[len("for "):])
+	text := fmt.Sprintf("%d %s", k.count, keepUnits[k.unit])
+	if k.count > 1 {
+		text += "s"
+	}
+	return []byte(text)
 }
 
+// prose is k for people.
 func (k Keep) prose() string {
 	if k.Forever() {
 		return "for ever"
 	}
-	return fmt.Sprintf("for %d %s", k.count, keepUnits[k.unit])
+	return "for " + string(k.interval())
 }

@@ -169,9 +169,11 @@ func (d *Database) Retain(ctx context.Context, w io.Writer, r Retention) error {
 	if err != nil {
 		return err
 	}
-	if err := d.lockOut(ctx, table); err != nil {
+	unlock, err := d.lockOut(ctx, table)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	consumers, err := d.newConsumers(ctx, r)
 	if err != nil {
 		return err
@@ -192,14 +194,16 @@ func (d *Database) Retain(ctx context.Context, w io.Writer, r Retention) error {
 	return err
 }
 
-// lockOut keeps a second run out as long as the connection lives: two would wait for each other's locks.
-func (d *Database) lockOut(ctx context.Context, table *auditTable) error {
-	const query = "SELECT pg_try_advisory_lock(hashtext('pgwitness.retention'), $1::oid::int8::bit(32)::int4)"
-	locked, err := d.conn.Text(ctx, query, []byte(table.OID))
+// lockOut keeps a second run out: two would wait for each other's locks.
+func (d *Database) lockOut(ctx context.Context, table *auditTable) (unlock func(), err error) {
+	const lock = "(hashtext('pgwitness.retention'), $1::oid::int8::bit(32)::int4)"
+	locked, err := d.conn.Text(ctx, "SELECT pg_try_advisory_lock"+lock, []byte(table.OID))
 	if err == nil && locked != "t" {
-		return fmt.Errorf("another run of retention works on %s; run it again when that has ended", d.table)
+		err = fmt.Errorf("another run of retention works on %s; run it again when that has ended", d.table)
 	}
-	return err
+	return func() {
+		_, _ = d.conn.Text(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock"+lock, []byte(table.OID)) // a lost connection has none
+	}, err
 }
 
 // remains tells what there is now. Nothing depends on it, so it is given little time, and may fail.
