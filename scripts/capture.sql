@@ -84,21 +84,20 @@ AS $pgwitness$
         FROM pgwitness.mask_key)) END
 $pgwitness$;
 
--- image_sql is the SQL expression for the image of the row that alias names, as a record made column by column: some value
--- may be too large to be rendered at all. Where capped is false, none is. The one name that no column can have is a system
--- column's, so the record is called xmin. A virtual column has no value in a trigger, and is left out.
+-- image_sql is the SQL query for the image of the row that alias names, a row made column by column: some value may be too
+-- large to be rendered at all. Where capped is false, none is. A virtual column has no value in a trigger, and is left out.
+-- The columns come in the order in which jsonb keeps keys, the shorter first, which spares it a sixth of its work.
 CREATE OR REPLACE FUNCTION pgwitness.image_sql(relid oid, alias text, options jsonb, capped boolean) RETURNS text
 LANGUAGE sql STABLE
 AS $pgwitness$
-    SELECT '(SELECT xmin FROM (SELECT ' || coalesce(string_agg(format(CASE
+    SELECT 'SELECT ' || coalesce(string_agg(format(CASE
             WHEN options -> 'mask' ? attname THEN 'pgwitness.mask(to_jsonb(%1$s.%2$I))'
             WHEN typlen > 0 OR NOT capped THEN '%1$s.%2$I'
             WHEN atttypid = 'bytea'::regtype THEN
                 'CASE WHEN octet_length(%1$s.%2$I) > %3$s THEN jsonb_build_object(''$omitted'', jsonb_build_object(''bytes'', octet_length(%1$s.%2$I))) ELSE to_jsonb(%1$s.%2$I) END'
             -- Stored, a value may be compressed to a 255th.
             ELSE 'CASE WHEN pg_column_size(%1$s.%2$I) > %3$s / 256 AND octet_length(%1$s.%2$I::text) > %3$s THEN jsonb_build_object(''$omitted'', jsonb_build_object(''bytes'', octet_length(%1$s.%2$I::text))) ELSE to_jsonb(%1$s.%2$I) END'
-            END || ' AS %2$I', alias, attname, coalesce((options ->> 'max_value')::bigint, 1048576)), ', ' ORDER BY attnum), '')
-        || ') AS xmin)'
+            END || ' AS %2$I', alias, attname, coalesce((options ->> 'max_value')::bigint, 1048576)), ', ' ORDER BY length(attname), attname), '')
     FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
     WHERE attrelid = relid AND attnum > 0 AND NOT attisdropped AND attgenerated <> 'v'
         AND NOT coalesce(options -> 'exclude' ? attname, false)
@@ -243,18 +242,14 @@ BEGIN
             session_user_name, tx_id, client_addr, application_name, actor, request_id)
         SELECT TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
             TG_TABLE_NAME,
-            CASE WHEN image ? 'column_name' THEN
-                jsonb_build_object('v', 2, 'event_type', TG_OP, 'key', jsonb_build_object(TG_ARGV[0], image -> TG_ARGV[0]),
-                    'old', NULL, 'new', image, 'changed', NULL, 'redacted', NULL,
-                    'id', image -> 'id', 'column_name', image -> 'column_name')
-            ELSE
-                jsonb_build_object('v', 2, 'event_type', TG_OP, 'key', jsonb_build_object(TG_ARGV[0], image -> TG_ARGV[0]),
-                    'old', NULL, 'new', image, 'changed', NULL, 'redacted', NULL, 'id', image -> 'id')
-            END,
+            -- A key that must not be there is the one that is there anyway. Keys in jsonb's order spare it sorting them.
+            jsonb_build_object('v', 2, CASE WHEN image ? 'id' THEN 'id' ELSE 'v' END, coalesce(image -> 'id', '2'),
+                'key', jsonb_build_object(TG_ARGV[0], image -> TG_ARGV[0]), 'new', image, 'old', NULL, 'changed', NULL, 'redacted', NULL,
+                'event_type', TG_OP, CASE WHEN image ? 'column_name' THEN 'column_name' ELSE 'v' END, coalesce(image -> 'column_name', '2')),
             TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
             nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
         FROM (SELECT to_jsonb(NEW) AS image WHERE pg_column_size(NEW) <= 4096 OFFSET 0) AS new_row
-        WHERE image ? 'id' AND image ? TG_ARGV[0] AND TG_TABLE_SCHEMA <> 'pgwitness' AND TG_RELID <> 'public.custom_audit_log'::regclass;
+        WHERE image ? TG_ARGV[0] AND TG_TABLE_SCHEMA <> 'pgwitness' AND TG_RELID <> 'public.custom_audit_log'::regclass;
         IF FOUND THEN
             RETURN NULL;
         END IF;
@@ -275,10 +270,10 @@ BEGIN
                     by_column := true;
                     options := pgwitness.redaction(TG_RELID, coalesce(options, '{}')); -- not null: row_data looks for what was omitted
                     IF TG_OP <> 'INSERT' THEN
-                        EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
+                        EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
                     END IF;
                     IF TG_OP <> 'DELETE' THEN
-                        EXECUTE format('SELECT to_jsonb(%s)', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
+                        EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
                     END IF;
                 ELSE
                     IF TG_OP <> 'INSERT' THEN
@@ -335,7 +330,7 @@ $pgwitness$;
 
 -- capture_statement writes the audit rows of a whole statement at once, from its transition tables old_rows and new_rows.
 -- It takes the arguments that capture takes, the key as an array literal. Both tables of an UPDATE have its rows in the same
--- order. xmin, cmin and ctid are names that no column can have.
+-- order. The one name that no column can have is a system column's: the images are called xmin and xmax.
 CREATE OR REPLACE FUNCTION pgwitness.capture_statement() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -349,6 +344,8 @@ DECLARE
         WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped AND attgenerated <> 'v' ORDER BY attnum);
     alias     text := CASE TG_OP WHEN 'DELETE' THEN 'old_row' ELSE 'new_row' END;
     source    text := CASE TG_OP WHEN 'DELETE' THEN 'old_rows AS old_row' ELSE 'new_rows AS new_row' END;
+    images    text := '';
+    filter    text := '';
     old_image text := 'NULL::jsonb';
     new_image text := 'NULL::jsonb';
     changed   text := 'NULL::jsonb';
@@ -377,34 +374,37 @@ BEGIN
         END IF;
         large := large OR coalesce(options ? 'max_value', false);
         IF TG_OP <> 'INSERT' THEN
-            old_image := pgwitness.image_sql(TG_RELID, 'old_row', options, large);
+            images := format(', LATERAL (%s) AS xmin', pgwitness.image_sql(TG_RELID, 'old_row', options, large));
+            old_image := 'xmin';
         END IF;
         IF TG_OP <> 'DELETE' THEN
-            new_image := pgwitness.image_sql(TG_RELID, 'new_row', options, large);
+            images := images || format(', LATERAL (%s) AS xmax', pgwitness.image_sql(TG_RELID, 'new_row', options, large));
+            new_image := 'xmax';
         END IF;
         IF TG_OP = 'UPDATE' THEN
             changed := pgwitness.changed_sql(TG_RELID, 'old_row', 'new_row', options);
-            source := (SELECT format('(SELECT row_number() OVER () AS ctid, * FROM old_rows) AS old_row
-                JOIN (SELECT row_number() OVER () AS ctid, * FROM new_rows) AS new_row ON old_row.ctid = new_row.ctid
-                WHERE ROW(%s)::record *<> ROW(%s)::record ORDER BY old_row.ctid',
+            source := '(SELECT row_number() OVER () AS ctid, * FROM old_rows) AS old_row
+                JOIN (SELECT row_number() OVER () AS ctid, * FROM new_rows) AS new_row ON old_row.ctid = new_row.ctid';
+            filter := (SELECT format('WHERE ROW(%s)::record *<> ROW(%s)::record ORDER BY old_row.ctid',
                 string_agg('old_row.' || quote_ident(name), ', '), string_agg('new_row.' || quote_ident(name), ', '))
                 FROM unnest(columns) AS name);
         END IF;
         IF options IS NULL AND NOT large THEN
-            -- As row_data has it. A row made of rows becomes jsonb in one go, in half the time of jsonb_build_object.
-            data := format('(SELECT to_jsonb(cmin) FROM (SELECT %s2 AS v, $1 AS event_type, %s AS key, %s AS old, %s AS new, %s AS changed,
-                    NULL AS redacted) AS cmin)',
-                (SELECT string_agg(format('%s.%I, ', alias, name), '') FROM unnest(columns) AS name WHERE name IN ('id', 'column_name')),
-                (SELECT CASE count(*) WHEN 0 THEN 'NULL' ELSE format('(SELECT xmin FROM (SELECT %s) AS xmin)',
-                    string_agg(format('%s.%I', alias, name), ', ')) END FROM unnest(key) AS name),
-                old_image, new_image, changed);
+            -- As row_data has it. A row made of rows becomes jsonb in one go, in half the time of jsonb_build_object. Its parts are in
+            -- FROM, where the planner can make them one expression, and in the order of image_sql.
+            images := images || format(', LATERAL (SELECT %s) AS cmax, LATERAL (SELECT 2 AS v, %s%s AS key, %s AS new, %s AS old,
+                    %s AS changed, NULL AS redacted, $1 AS event_type%s) AS cmin',
+                (SELECT string_agg(format('%s.%I', alias, name), ', ') FROM unnest(key) AS name),
+                CASE WHEN 'id' = ANY (columns) THEN alias || '.id, ' END, CASE WHEN cardinality(key) > 0 THEN 'cmax' ELSE 'NULL' END, new_image, old_image, changed,
+                CASE WHEN 'column_name' = ANY (columns) THEN format(', %s.column_name', alias) END);
+            data := 'to_jsonb(cmin)';
         ELSE
             data := format('pgwitness.row_data($1, $4, to_jsonb(%s), to_jsonb(%s), %s, $5)', old_image, new_image, changed);
         END IF;
         EXECUTE format('INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data,
                 schema_name, rel_oid, session_user_name, tx_id, client_addr, application_name, actor, request_id)
-            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, session_user, txid_current(), inet_client_addr(), $8, $9, $10 FROM %s',
-            data, source)
+            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, session_user, txid_current(), inet_client_addr(), $8, $9, $10
+            FROM %s%s %s', data, source, images, filter)
         USING TG_OP, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END, TG_TABLE_NAME, key,
             coalesce(options, '{}'), TG_TABLE_SCHEMA, TG_RELID, current_setting('application_name'),
             nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '');
