@@ -63,7 +63,7 @@ BEGIN
                 LATERAL (SELECT CASE WHEN d.classid = ANY (ARRAY['pg_class', 'pg_trigger', 'pg_policy', 'pg_rewrite', 'pg_constraint',
                     'pg_attrdef']::regclass[]) AND d.object_type <> 'domain constraint' THEN d.address_names END AS name) AS of_table
             -- What was named, and what CASCADE took with it; not the parts, such as a table's columns, types and indexes.
-            WHERE (d.original OR d.normal AND d.object_type <> 'default value' AND (command <> 'DROP EXTENSION'
+            WHERE (d.original OR d.normal AND d.object_type NOT IN ('default value', 'rule') AND (command <> 'DROP EXTENSION'
                     OR d.object_type IN ('table', 'table column', 'view', 'materialized view', 'trigger')))
                 AND NOT d.is_temporary AND of_table.name[1] IS DISTINCT FROM 'pg_temp';
         RETURN;
@@ -87,7 +87,7 @@ BEGIN
                 WHEN 'pg_publication_rel'::regclass THEN (SELECT prrelid FROM pg_publication_rel AS p WHERE p.oid = d.objid)
                 END) AS of_table ON true
         WHERE NOT d.in_extension AND d.schema_name IS DISTINCT FROM 'pg_temp' AND of_table.relpersistence IS DISTINCT FROM 't';
-    IF command IN ('REASSIGN OWNED', 'DROP OWNED') THEN -- of which nothing is reported, or not all
+    IF command = 'DROP OWNED' THEN -- which also revokes, and that is not reported
         RETURN QUERY SELECT command, NULL::text, NULL::text, NULL::text, NULL::text, NULL::oid, '{}'::jsonb;
     END IF;
 END

@@ -19,7 +19,8 @@ event_type is the command; with --login, from PostgreSQL 17, logins. It takes a 
 
 A row has the statement too, unless what the client sent may hold a secret or handles data.
 PostgreSQL tells event triggers nothing of what all databases share: roles and their
-memberships, databases, tablespaces, ALTER SYSTEM; nor of event triggers themselves.
+memberships, databases, tablespaces, ALTER SYSTEM; nor of event triggers themselves and
+REASSIGN OWNED.
 
 An error in the triggers for DDL aborts the command. A superuser gets out by
 ALTER EVENT TRIGGER pgwitness_ddl DISABLE, and so for pgwitness_drop.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"pgwitness/internal/admin"
 	"pgwitness/internal/replication"
@@ -24,42 +23,31 @@ const oldestLogin = 17
 
 // eventTriggers are what the catalog has of them.
 type eventTriggers struct {
-	// Ready is whether the audit table and the capture functions' owner are there for them.
-	Ready    bool `json:"ready"`
-	Triggers []struct {
-		Name   string `json:"name"`
-		Always bool   `json:"always"` // for all tags, whatever session_replication_role is, by the function of ours
-	} `json:"triggers"`
-	Functions []struct {
-		Name     string   `json:"name"`
-		Source   string   `json:"source"`
-		Settings []string `json:"settings"`
-		Owned    bool     `json:"owned"` // by pgwitness_audit, and callable by nobody else
-		Definer  bool     `json:"definer"`
-	} `json:"functions"`
+	// Ready is whether the audit table and the functions' owner are there for them.
+	Ready bool `json:"ready"`
+	// Sound are those that call the function of ours, for all tags, whatever session_replication_role is.
+	Sound []string `json:"sound"`
+	// Any is whether there is something to take off.
+	Any bool `json:"any"`
 }
 
-const eventTriggersSQL = `SELECT json_build_object(
+const eventTriggersQuery = `SELECT json_build_object(
 	'ready', EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgwitness_audit')
 		AND to_regprocedure('pgwitness.capture()') IS NOT NULL
 		AND 14 = (SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass($1) AND NOT attisdropped AND attname IN ('id', 'event_type',
 			'event_timestamp', 'user_name', 'table_name', 'row_data', 'schema_name', 'rel_oid', 'session_user_name', 'tx_id', 'client_addr',
 			'application_name', 'actor', 'request_id')),
-	'triggers', (SELECT coalesce(json_agg(json_build_object('name', evtname, 'always', evtenabled = 'A' AND evttags IS NULL
-			AND (evtname, evtevent, evtfoid) IN (
-				('pgwitness_ddl', 'ddl_command_end', to_regprocedure('pgwitness.capture_ddl()')::oid),
-				('pgwitness_drop', 'sql_drop', to_regprocedure('pgwitness.capture_ddl()')::oid),
-				('pgwitness_login', 'login', to_regprocedure('pgwitness.capture_login()')::oid)))), '[]')
-		FROM pg_event_trigger WHERE evtname IN ('pgwitness_ddl', 'pgwitness_drop', 'pgwitness_login')),
-	'functions', (SELECT coalesce(json_agg(json_build_object('name', proname, 'source', prosrc, 'settings', coalesce(proconfig, '{}'),
-			'owned', pg_get_userbyid(proowner) = 'pgwitness_audit' AND NOT EXISTS (
-				SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee <> proowner),
-			'definer', prosecdef)), '[]')
-		FROM pg_proc WHERE pronamespace = to_regnamespace('pgwitness') AND proname IN ('capture_ddl', 'ddl_objects', 'capture_login')))`
+	'sound', ARRAY(SELECT evtname FROM pg_event_trigger WHERE evtenabled = 'A' AND evttags IS NULL AND (evtname, evtevent, evtfoid) IN (
+		('pgwitness_ddl', 'ddl_command_end', to_regprocedure('pgwitness.capture_ddl()')::oid),
+		('pgwitness_drop', 'sql_drop', to_regprocedure('pgwitness.capture_ddl()')::oid),
+		('pgwitness_login', 'login', to_regprocedure('pgwitness.capture_login()')::oid))),
+	'any', EXISTS (SELECT FROM pg_event_trigger WHERE evtname IN ('pgwitness_ddl', 'pgwitness_drop', 'pgwitness_login'))
+		OR EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('pgwitness')
+			AND proname IN ('capture_ddl', 'ddl_objects', 'capture_login')))`
 
 func (d *Database) eventTriggers(ctx context.Context) (eventTriggers, error) {
 	var found eventTriggers
-	err := d.conn.JSON(ctx, &found, eventTriggersSQL, []byte(d.table))
+	err := d.conn.JSON(ctx, &found, eventTriggersQuery, []byte(d.table))
 	return found, err
 }
 
@@ -80,20 +68,28 @@ func (d *Database) Events(ctx context.Context, events Events) (Script, error) {
 	}
 	script := Script{Title: fmt.Sprintf("pgwitness audit events: what is done in the database besides changing rows goes into %s. "+
 		"It takes a superuser.", d.table)}
-	add := func(why, sql string, functions, triggers []string) {
-		if sql = d.renderEvents(sql); !found.sound(sql, functions, triggers) {
+	add := func(why, sql string, triggers ...string) error {
+		sql, err := d.render(sql)
+		if err != nil {
+			return err
+		}
+		altered, err := d.altered(ctx, sql)
+		if err != nil {
+			return err
+		}
+		unsound := slices.ContainsFunc(triggers, func(name string) bool { return !slices.Contains(found.Sound, name) })
+		if unsound || len(altered) > 0 {
 			script.Steps = append(script.Steps, Step{Why: why, SQL: sql})
 		}
+		return nil
 	}
 	if events.DDL {
-		add("Audit DDL, GRANT and REVOKE. An error in the event triggers aborts such a command.", scripts.Events,
-			[]string{"capture_ddl", "ddl_objects"}, []string{"pgwitness_ddl", "pgwitness_drop"})
+		err = add("Audit DDL, GRANT and REVOKE. An error in the event triggers aborts such a command.", scripts.Events, "pgwitness_ddl", "pgwitness_drop")
 	}
-	if events.Login {
-		add("Audit logins. An error in the event trigger keeps nobody out; the server's log tells it.", scripts.Login,
-			[]string{"capture_login"}, []string{"pgwitness_login"})
+	if events.Login && err == nil {
+		err = add("Audit logins. An error in the event trigger keeps nobody out; the server's log tells it.", scripts.Login, "pgwitness_login")
 	}
-	return script, nil
+	return script, err
 }
 
 // RemoveEvents makes the script that takes the event triggers off. The audit rows stay.
@@ -103,39 +99,8 @@ func (d *Database) RemoveEvents(ctx context.Context) (Script, error) {
 		return Script{}, err
 	}
 	script := Script{Title: "pgwitness audit events --undo: only changes of rows are audited then. It takes a superuser."}
-	if len(found.Triggers)+len(found.Functions) > 0 {
+	if found.Any {
 		script.Steps = []Step{{Why: "Take the event triggers off. Their audit rows stay.", SQL: scripts.Unevents}}
 	}
 	return script, nil
-}
-
-// sound says whether functions and triggers are as sql would make them.
-func (e eventTriggers) sound(sql string, functions, triggers []string) bool {
-	for _, trigger := range e.Triggers {
-		if i := slices.Index(triggers, trigger.Name); i >= 0 && trigger.Always {
-			triggers = slices.Delete(slices.Clone(triggers), i, i+1)
-		}
-	}
-	for _, function := range e.Functions {
-		i := slices.Index(functions, function.Name)
-		if i < 0 || !function.Owned {
-			continue
-		}
-		_, rest, _ := strings.Cut(sql, "FUNCTION pgwitness."+function.Name+"(")
-		head, body, _ := strings.Cut(rest, "AS $pgwitness$")
-		settings := strings.Split(head, "SET ")[1:]
-		for i, setting := range settings {
-			settings[i] = strings.NewReplacer(" = ", "=", `"`, "", "'", "").Replace(strings.TrimSpace(setting)) // as pg_proc has it
-		}
-		if strings.HasPrefix(body, function.Source+"$pgwitness$") && slices.Equal(function.Settings, settings) &&
-			function.Definer == strings.Contains(head, "SECURITY DEFINER") {
-			functions = slices.Delete(slices.Clone(functions), i, i+1)
-		}
-	}
-	return len(functions)+len(triggers) == 0
-}
-
-// renderEvents gives a script for the audit table.
-func (d *Database) renderEvents(sql string) string {
-	return strings.ReplaceAll(sql, "public.custom_audit_log", d.table)
 }
