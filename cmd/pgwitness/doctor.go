@@ -83,7 +83,7 @@ func examine(ctx context.Context, source config.Source, role string, asJSON bool
 	}
 	switch setup, others := report.Problems(); {
 	case setup > 0:
-		return withCode(exitSetup, fmt.Errorf("run cannot start: %d of the problems found in database %s are of the set-up", setup, report.Database))
+		return withCode(exitSetup, fmt.Errorf("run cannot start: problems of the set-up in database %s: %d", report.Database, setup))
 	case others > 0:
 		return withCode(exitDifferences, fmt.Errorf("problems found in database %s: %d", report.Database, others))
 	}

@@ -16,6 +16,14 @@ type check struct {
 	run   func(*facts) finding
 }
 
+// find makes the check, if there is what it needs.
+func (c check) find(f *facts) finding {
+	if out, absent := f.absent[c.needs]; absent {
+		return out
+	}
+	return c.run(f)
+}
+
 // finding is how a check came out.
 type finding struct {
 	status    Status

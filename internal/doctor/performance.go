@@ -6,7 +6,7 @@ import (
 )
 
 var performanceChecks = []check{
-	{"gin-index", Performance, tablePart, "A GIN index costs each audited write more than the audit row itself. It serves searches as well where the events are delivered to.", func(f *facts) finding {
+	{"gin-index", Performance, tablePart, "A GIN index on row_data slows every audited write down. Searches are served as well where the events are delivered to.", func(f *facts) finding {
 		for _, i := range f.table.Indexes {
 			if i.Method == "gin" && slices.Contains(i.Columns, "row_data") {
 				return warning("DROP INDEX CONCURRENTLY "+i.Name+";", "index %s is one", i.Name)

@@ -79,10 +79,7 @@ func (r *Report) Problems() (setup, others int) {
 func (f *facts) report() *Report {
 	r := &Report{Version: f.cfg.Version, Database: f.setup.Database, Server: f.setup.Version, Role: f.server.User}
 	for _, c := range checks() {
-		out, absent := f.absent[c.needs]
-		if !absent {
-			out = c.run(f)
-		}
+		out := c.find(f)
 		r.Checks = append(r.Checks, Check{ID: c.id, Area: c.area, Status: out.status, Finding: out.text, Why: c.why, Fix: out.fix})
 		switch out.status {
 		case OK:

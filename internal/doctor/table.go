@@ -17,8 +17,9 @@ var colours = map[Status]string{Problem: terminal.Red, Warning: terminal.Yellow,
 
 const (
 	statusWidth = len("problem") + 2
+	areaWidth   = len(Performance) + 2
 	unseenWidth = 100 // of a table that goes into a file
-	wideEnough  = 110 // for a column of its own for the check
+	wideEnough  = 120 // for columns of their own for area and check
 	textMost    = 110 // longer lines are hard to read
 )
 
@@ -61,11 +62,15 @@ type tableWriter struct {
 
 func (t *tableWriter) line(text string) { t.text.WriteString(text + "\n") }
 
-// check writes one row. Where it is wide enough the check has a column of its own; elsewhere, a check with something to
-// mend has a line of its own.
+// check writes one row. Where it is wide enough area and check have columns of their own; elsewhere, a check with something
+// to mend has a line of its own for them.
 func (t *tableWriter) check(c Check) {
 	status := t.to.Paint(colours[c.Status], fmt.Sprintf("%-*s", statusWidth, c.Status))
 	indent := statusWidth
+	if t.width >= wideEnough {
+		status += t.to.Paint(terminal.Gray, fmt.Sprintf("%-*s", areaWidth, c.Area))
+		indent += areaWidth
+	}
 	if t.width >= wideEnough || c.Fix == "" {
 		status += fmt.Sprintf("%-*s", t.idWidth, c.ID)
 		indent += t.idWidth
