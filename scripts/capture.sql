@@ -34,6 +34,17 @@ CREATE TABLE IF NOT EXISTS pgwitness.attachment (
 );
 ALTER TABLE pgwitness.attachment OWNER TO pgwitness_audit;
 
+-- What harden, install and attach found, as SQL that brings it back. Whoever runs the undo runs that SQL, so the table is not handed to
+-- pgwitness_audit: it belongs to who made it.
+CREATE TABLE IF NOT EXISTS pgwitness.undo (
+    step     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    command  text NOT NULL CHECK (command IN ('harden', 'install', 'attach')),
+    relation oid,                 -- without which it is not to be run
+    what     text NOT NULL UNIQUE,
+    sql      text NOT NULL
+);
+REVOKE ALL ON pgwitness.undo FROM PUBLIC;
+
 -- The key of masked values, split as HMAC (RFC 2104) uses it. Whoever can read it can find out masked values by guessing.
 CREATE TABLE IF NOT EXISTS pgwitness.mask_key (
     only_one  boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -109,7 +120,7 @@ $pgwitness$;
 CREATE OR REPLACE FUNCTION pgwitness.changed_sql(relid oid, old_alias text, new_alias text, options jsonb) RETURNS text
 LANGUAGE sql STABLE
 AS $pgwitness$
-    SELECT CASE WHEN bool_and(seen = '') THEN format(names, string_agg(format(stored, ''), ', '))
+    SELECT CASE WHEN bool_and(seen = '') THEN format(names, string_agg(format(stored, ''), ', ' ORDER BY attname))
         ELSE format('coalesce(nullif(%s, ''[]''), %s)', format(names, string_agg(format(stored, seen), ', ' ORDER BY attname)),
             format(names, string_agg(format(stored, ''), ', ' ORDER BY attname))) END
     FROM (SELECT 'to_jsonb(array_remove(ARRAY[%s]::text[], NULL))' AS names) AS n LEFT JOIN (
