@@ -1,5 +1,4 @@
--- What harden.sql, install.sql and their undo share: where that is kept which was there before, and functions that end with
--- the session. Run it after capture.sql, in the same transaction:
+-- What harden.sql, install.sql and their undo share: functions that end with the session. Run it after capture.sql, in the same transaction:
 --
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f scripts/capture.sql -f scripts/mend.sql -f scripts/harden.sql
 --
@@ -9,21 +8,11 @@
 -- Names are looked up where nobody else can put any, and printed with their schemas
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- What was there before, as SQL that brings it back. Whoever runs the undo runs that SQL, so the table is not handed to
--- pgwitness_audit: it belongs to who made it. attach keeps here the triggers that it replaces.
-CREATE TABLE IF NOT EXISTS pgwitness.undo (
-    step    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    command text NOT NULL CHECK (command IN ('harden', 'install', 'attach')),
-    what    text NOT NULL UNIQUE,
-    sql     text NOT NULL
-);
-REVOKE ALL ON pgwitness.undo FROM PUBLIC;
-
 -- keep keeps SQL that undoes what follows. What was there first counts.
-CREATE OR REPLACE FUNCTION pg_temp.keep(command text, what text, sql text) RETURNS void
+CREATE OR REPLACE FUNCTION pg_temp.keep(command text, relation oid, what text, sql text) RETURNS void
 LANGUAGE sql
 AS $pgwitness$
-    INSERT INTO pgwitness.undo (command, what, sql) VALUES (command, what, sql) ON CONFLICT DO NOTHING
+    INSERT INTO pgwitness.undo (command, relation, what, sql) VALUES (command, relation, what, sql) ON CONFLICT DO NOTHING
 $pgwitness$;
 
 -- writers are the trigger functions that are mended.
@@ -83,24 +72,24 @@ BEGIN
                 UNION ALL SELECT attname, a.* FROM pg_attribute, aclexplode(attacl) AS a WHERE attrelid = part.name) AS acl
             WHERE privilege_type <> 'SELECT' AND grantee NOT IN (part.owner, 'pgwitness_audit'::regrole)
         LOOP
-            PERFORM pg_temp.keep(command, priv.name || ' TO ' || priv.grantee,
+            PERFORM pg_temp.keep(command, part.name, priv.name || ' TO ' || priv.grantee,
                 format('GRANT %s TO %s%s', priv.name, priv.grantee, CASE WHEN priv.is_grantable THEN ' WITH GRANT OPTION' END));
             EXECUTE format('REVOKE %s FROM %s CASCADE', priv.name, priv.grantee);
         END LOOP;
         CONTINUE WHEN part.is_sequence; -- its owner is the table's
         IF part.owner <> 'pgwitness_audit'::regrole THEN
-            PERFORM pg_temp.keep(command, 'owner of ' || part.name, format('ALTER TABLE %s OWNER TO %s', part.name, part.owner::regrole));
+            PERFORM pg_temp.keep(command, part.name, 'owner of ' || part.name, format('ALTER TABLE %s OWNER TO %s', part.name, part.owner::regrole));
             EXECUTE format('ALTER TABLE %s OWNER TO pgwitness_audit', part.name);
             IF NOT (SELECT rolsuper FROM pg_roles WHERE oid = part.owner) THEN
                 EXECUTE format('GRANT SELECT ON %s TO %s', part.name, part.owner::regrole);
             END IF;
         END IF;
         IF part.forced THEN -- policies would apply to the owner, which the trigger functions run as
-            PERFORM pg_temp.keep(command, 'row level security of ' || part.name, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', part.name));
+            PERFORM pg_temp.keep(command, part.name, 'row level security of ' || part.name, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', part.name));
             EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', part.name);
         END IF;
         IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = part.name AND tgfoid = 'pgwitness.refuse'::regproc) THEN
-            PERFORM pg_temp.keep(command, 'guard of ' || part.name, format('DROP TRIGGER IF EXISTS pgwitness_refuse ON %s', part.name));
+            PERFORM pg_temp.keep(command, part.name, 'guard of ' || part.name, format('DROP TRIGGER IF EXISTS pgwitness_refuse ON %s', part.name));
         END IF;
         PERFORM pgwitness.guard(part.name);
     END LOOP;
@@ -124,7 +113,7 @@ BEGIN
                 (SELECT format('%I on %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE tgfoid = writer AND tgtype & 67 <> 1 AND tgtype & 32 = 0 LIMIT 1);
         END IF;
         IF (SELECT prosrc FROM pg_proc WHERE oid = writer) <> (SELECT prosrc FROM pg_proc WHERE oid = 'pgwitness.capture()'::regprocedure) THEN
-            PERFORM pg_temp.keep(command, 'function ' || writer, pg_get_functiondef(writer) || format('; ALTER FUNCTION %s OWNER TO %s', writer, proowner::regrole)
+            PERFORM pg_temp.keep(command, NULL, 'function ' || writer, pg_get_functiondef(writer) || format('; ALTER FUNCTION %s OWNER TO %s', writer, proowner::regrole)
                 || coalesce((SELECT string_agg(format('; GRANT EXECUTE ON FUNCTION %s TO %s', writer,
                     CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END), '')
                     FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee <> proowner), ''))
@@ -135,9 +124,11 @@ BEGIN
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC%s CASCADE', writer, (SELECT string_agg(', ' || grantee::regrole, '')
             FROM pg_proc, aclexplode(proacl) WHERE oid = writer AND grantee NOT IN (0, proowner)));
     END LOOP;
-    FOR trigger IN SELECT relation, name, enabled FROM pg_temp.triggers(ARRAY(SELECT pg_temp.writers())) LOOP
+    FOR trigger IN SELECT relation, name, enabled FROM pg_temp.triggers(ARRAY(SELECT pg_temp.writers()))
+        WHERE relation <> 'public.custom_audit_log'::regclass
+    LOOP
         IF trigger.enabled <> 'A' THEN
-            PERFORM pg_temp.keep(command, format('trigger %I on %s', trigger.name, trigger.relation), format('ALTER TABLE %s %s TRIGGER %I', trigger.relation,
+            PERFORM pg_temp.keep(command, trigger.relation, format('trigger %I on %s', trigger.name, trigger.relation), format('ALTER TABLE %s %s TRIGGER %I', trigger.relation,
                 CASE trigger.enabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, trigger.name));
             EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', trigger.relation, trigger.name);
         END IF;
@@ -239,7 +230,9 @@ BEGIN
         EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.relation);
     END LOOP;
     DELETE FROM pgwitness.attachment;
-    FOR kept IN SELECT sql FROM pgwitness.undo WHERE command = ANY (commands) ORDER BY step DESC LOOP
+    FOR kept IN SELECT sql FROM pgwitness.undo WHERE command = ANY (commands)
+        AND (relation IS NULL OR EXISTS (SELECT FROM pg_class WHERE oid = relation)) ORDER BY step DESC
+    LOOP
         EXECUTE kept.sql;
     END LOOP;
     DELETE FROM pgwitness.undo WHERE command = ANY (commands);

@@ -319,6 +319,9 @@ func (d *Database) attachStep(c *catalog, r *relation, a Attach) (step Step, nee
 		for _, t := range table.Triggers {
 			other := slices.Contains(ownTriggers, t.Name) && !keeps(table == r, mode, t.Name)
 			if !t.Clone && (other || c.isSeed(t)) {
+				if c.isSeed(t) {
+					sql.WriteString(keepTrigger(table, t))
+				}
 				fmt.Fprintf(&sql, "DROP TRIGGER %s ON %s;\n", t.Quoted, table.Quoted)
 				replaced = replaced || c.isSeed(t)
 			} else if p := c.procedures[t.Function]; p.Schema != "pgwitness" && !c.isSeed(t) {
@@ -360,6 +363,17 @@ ON CONFLICT (relation) DO UPDATE SET relation_name = excluded.relation_name, mod
 		why += ", " + o.String()
 	}
 	return Step{Why: strings.Join(append([]string{why}, remarks...), "; "), SQL: sql.String()}, sql.Len() > 0
+}
+
+// keepTrigger is what lets harden --undo and install --undo bring a trigger back. The search_path makes names be kept in full.
+func keepTrigger(r *relation, t trigger) string {
+	enable := map[string]string{"O": "ENABLE", "D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}[t.Enabled]
+	return fmt.Sprintf(`SET LOCAL search_path = pg_catalog, pg_temp;
+INSERT INTO pgwitness.undo (command, relation, what, sql)
+SELECT 'attach', tgrelid, %s, pg_get_triggerdef(oid) || %s FROM pg_trigger
+WHERE tgrelid = %s::regclass AND tgname = %s ON CONFLICT DO NOTHING;
+`, quoteLiteral("replaced trigger "+t.Quoted+" on "+r.Quoted), quoteLiteral(fmt.Sprintf("; ALTER TABLE %s %s TRIGGER %s", r.Quoted, enable, t.Quoted)),
+		quoteLiteral(r.Quoted), quoteLiteral(t.Name))
 }
 
 // keeps says whether an attached table, or a partition of one, has a trigger of that name of its own.

@@ -44,7 +44,7 @@ SELECT json_build_object(
     'writers', (SELECT json_agg(json_build_object('name', name, 'mended', (SELECT (w.prosrc, w.proconfig, w.prosecdef, w.proowner) = (c.prosrc, c.proconfig, c.prosecdef, c.proowner)
             FROM pg_proc c WHERE c.oid = to_regprocedure('pgwitness.capture()')) IS TRUE)) FROM writer w),
     'unfit', (SELECT json_agg(name) FROM trigger WHERE tgfoid IN (SELECT oid FROM writer) AND tgtype & 67 <> 1 AND tgtype & 32 = 0),
-    'weak', (SELECT json_agg(name) FROM trigger WHERE tgfoid IN (SELECT oid FROM writer) AND tgtype & 32 = 0
+    'weak', (SELECT json_agg(name) FROM trigger WHERE tgfoid IN (SELECT oid FROM writer) AND tgtype & 32 = 0 AND tgrelid <> (SELECT oid FROM audit)
         AND (tgenabled <> 'A' OR NOT EXISTS (SELECT FROM trigger o WHERE o.tgrelid = trigger.tgrelid AND o.tgtype & 32 <> 0 AND o.tgenabled = 'A'))),
     -- Others write into it too, as far as their source tells
     'others', (SELECT json_agg(DISTINCT p.oid::regprocedure::text) FROM pg_proc p, audit
