@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
+	"pgwitness/internal/audit"
+	"pgwitness/internal/config"
 	"pgwitness/scripts"
 )
 
@@ -27,7 +31,8 @@ const capturedTable = `CREATE TABLE your_table (
 // captureVariant is a way to audit your_table.
 type captureVariant struct {
 	name string
-	sql  []string
+	sql  string
+	mode string // of pgwitness's triggers; empty for none
 }
 
 // The seed's trigger is what the others are compared with.
@@ -35,14 +40,9 @@ const seedVariant = 1
 
 var captureVariants = []captureVariant{
 	{name: "no trigger"},
-	seedVariant: {name: "the seed's trigger", sql: []string{scripts.Seed}},
-	{name: "pgwitness, row mode", sql: []string{scripts.Capture + scripts.Install,
-		"CREATE TRIGGER pgwitness_row AFTER INSERT OR UPDATE OR DELETE ON your_table FOR EACH ROW EXECUTE FUNCTION pgwitness.capture('id')"}},
-	{name: "pgwitness, statement mode", sql: []string{scripts.Capture + scripts.Install,
-		`CREATE TRIGGER pgwitness_insert AFTER INSERT ON your_table REFERENCING NEW TABLE AS new_rows
-			FOR EACH STATEMENT EXECUTE FUNCTION pgwitness.capture_statement('{id}')`,
-		`CREATE TRIGGER pgwitness_update AFTER UPDATE ON your_table REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-			FOR EACH STATEMENT EXECUTE FUNCTION pgwitness.capture_statement('{id}')`}},
+	seedVariant: {name: "the seed's trigger", sql: scripts.Seed},
+	{name: "pgwitness, row mode", mode: "row"},
+	{name: "pgwitness, statement mode", mode: "statement"},
 }
 
 // captureWork is what is done to your_table under each variant.
@@ -144,12 +144,35 @@ func (b *bench) createCaptured(ctx context.Context, name string, v captureVarian
 	if d.conn, err = pgx.ConnectConfig(ctx, cfg); err != nil {
 		return nil, err
 	}
-	for _, sql := range append([]string{capturedTable}, v.sql...) {
-		if _, err := d.conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			return nil, errors.Join(err, d.conn.Close(ctx))
-		}
+	_, err = d.conn.PgConn().Exec(ctx, capturedTable+"; "+v.sql).ReadAll()
+	if err == nil && v.mode != "" {
+		err = attach(ctx, &cfg.Config, v.mode)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.conn.Close(ctx))
 	}
 	return d, nil
+}
+
+// attach does what `pgwitness audit install` and `audit attach` do.
+func attach(ctx context.Context, cfg *pgconn.Config, mode string) error {
+	database, err := audit.Open(ctx, audit.Config{ConnConfig: cfg})
+	if err != nil {
+		return err
+	}
+	defer database.Close()
+	install, err := database.Install(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := database.Apply(ctx, io.Discard, install); err != nil {
+		return err
+	}
+	attach, err := database.Attach(ctx, audit.Attach{Tables: []config.Table{{Schema: "public", Name: "your_table"}}, Mode: mode})
+	if err != nil {
+		return err
+	}
+	return database.Apply(ctx, io.Discard, attach)
 }
 
 // takeTurns does each work under each variant, round by round, so that whatever else happens on the machine hits all alike.
