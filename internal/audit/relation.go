@@ -144,14 +144,14 @@ func (c *catalog) named(name string) *procedure {
 	return nil
 }
 
-// captures says whether t calls a function that captures changes: ours, altered or not, or the seed's after harden, which
-// gives it the same body.
+// captures says whether t calls a function that captures changes: ours, altered or not, or one that harden gave the same
+// body.
 func (c *catalog) captures(t trigger) bool {
 	p := c.procedures[t.Function]
 	if p.Schema == "pgwitness" {
 		return p.Name == "capture" || p.Name == "capture_statement"
 	}
-	return c.isSeed(t) && slices.ContainsFunc(c.sound, func(f function) bool { return f.Name == "capture" && f.Source == p.Source })
+	return slices.ContainsFunc(c.sound, func(f function) bool { return f.Name == "capture" && f.Source == p.Source })
 }
 
 // isSeed says whether t calls the seed's function, hardened or not.
