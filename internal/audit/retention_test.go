@@ -330,6 +330,7 @@ func keepsWritersWaitingNoLonger(t *testing.T, s *testServer) {
 	go func() { done <- d.Retain(context.Background(), new(strings.Builder), r) }()
 	awaitTrue(t, conn, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'public.custom_audit_log'::regclass)")
 	began := time.Now()
+	exec(t, conn, "SET statement_timeout = '10s'")
 	insertAt(t, conn, time.Now())
 	const slack = 2 * time.Second // of a busy machine
 	if waited := time.Since(began); waited > lockTimeout+slack {
