@@ -138,7 +138,7 @@ func TestDDLEvents(t *testing.T) {
 			DROP TABLE | public.line | table | public.line | oid | dropped`},
 		{"temporary objects", `CREATE TEMP TABLE custom_audit_log (id serial PRIMARY KEY); CREATE INDEX ON pg_temp.custom_audit_log (id);
 			CREATE TRIGGER t BEFORE UPDATE ON pg_temp.custom_audit_log FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
-			CREATE TYPE pg_temp.t AS ENUM (); CREATE TEMP VIEW v AS SELECT 1; DISCARD TEMP`, ``},
+			CREATE TYPE pg_temp.t AS ENUM (); CREATE TEMP VIEW v AS SELECT 1; DROP TABLE pg_temp.custom_audit_log; DROP VIEW v; DROP TYPE pg_temp.t`, ``},
 		{"a name that pretends to be temporary", `CREATE TABLE "on pg_temp.x" (id int); CREATE POLICY "p on pg_temp.x" ON "on pg_temp.x"; DROP TABLE "on pg_temp.x"`, `
 			CREATE TABLE | public.on pg_temp.x | table | public."on pg_temp.x" | oid
 			CREATE POLICY | public.on pg_temp.x | policy | "p on pg_temp.x" on public."on pg_temp.x" | oid
