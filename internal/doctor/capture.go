@@ -124,8 +124,26 @@ func (f *facts) faulty(is func(*function) bool) []string {
 	return names
 }
 
-// harden is what mends most of a table and a function that were there before.
-func (f *facts) harden() string { return f.command("audit harden --apply") }
+// harden is the command that mends most of what is wrong with the table and the functions that write it: harden where they
+// were there before, install where they came by that.
+func (f *facts) harden(flags ...string) string {
+	words := "audit harden"
+	if f.table != nil && f.table.Partitioned && f.power != nil && f.power.Installed {
+		words = "audit install"
+	}
+	var foreign []string
+	known := true // by the name that the commands look for by themselves
+	for _, fn := range f.capturing() {
+		if !fn.ours() {
+			foreign = append(foreign, "--function "+admin.QuoteShell(fn.Name))
+			known = known && strings.HasSuffix(fn.Name, ".custom_audit_trigger_function")
+		}
+	}
+	if known {
+		foreign = nil
+	}
+	return f.command(strings.Join(slices.Concat([]string{words}, foreign, flags, []string{"--apply"}), " "))
+}
 
 // audited is a relation with the triggers that write the audit table.
 type audited struct {
@@ -248,7 +266,11 @@ var captureChecks = []check{
 		case c == nil:
 			return skipped("there is no column event_timestamp")
 		case c.Type == "timestamp without time zone":
-			return problem(f.harden(), "event_timestamp has no time zone")
+			var flags []string
+			if zone := f.server.TimeZone; !slices.Contains([]string{"UTC", "Etc/UTC", "GMT"}, zone) { // what was written is not UTC
+				flags = []string{"--rewrite", "--time-zone", admin.QuoteShell(zone)}
+			}
+			return problem(f.harden(flags...), "event_timestamp has no time zone")
 		default:
 			return ok("event_timestamp is %s", c.Type)
 		}
@@ -376,7 +398,7 @@ func idRange(f *facts) finding {
 	if last == nil && f.rows != nil {
 		last = f.rows.LastID
 	}
-	fix := f.command("audit harden --rewrite --apply")
+	fix := f.harden("--rewrite")
 	const plenty = 1 << 40
 	switch {
 	case limit >= plenty:

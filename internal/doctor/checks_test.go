@@ -56,7 +56,7 @@ var faults = []fault{
 		want: map[string]Status{
 			"delete-image": Problem, "old-image": Problem, "whole-row": Problem, "no-op-updates": Warning, "who": Warning, "search-path": Problem,
 			"settings": Warning, "definer": Problem, "function-owner": Problem, "temp-diversion": Problem,
-		}, words: []string{"public.old_function()", "pgwitness audit harden --apply"},
+		}, words: []string{"public.old_function()", "pgwitness audit install --function public.old_function --apply"},
 	}, {
 		do: "ALTER TABLE shop DISABLE TRIGGER pgwitness_row", undo: "ALTER TABLE shop ENABLE ALWAYS TRIGGER pgwitness_row",
 		want:  map[string]Status{"trigger-enabled": Problem, "trigger-always": OK, "coverage": Problem},
@@ -169,10 +169,13 @@ var faults = []fault{
 		want: map[string]Status{"replaced-table": Warning}, words: []string{"public.custom_audit_log_old"},
 	}, {
 		do:   "DROP TABLE pgwitness.custom_audit_log_default",
-		undo: "CREATE TABLE pgwitness.custom_audit_log_default PARTITION OF custom_audit_log DEFAULT; SELECT pgwitness.guard('pgwitness.custom_audit_log_default')",
-		want: map[string]Status{"default-partition": Warning},
+		undo: withDefault,
+		want: map[string]Status{"default-partition": Warning}, words: []string{withDefault},
 	},
 }
+
+const withDefault = "CREATE TABLE pgwitness.custom_audit_log_default PARTITION OF public.custom_audit_log DEFAULT; " +
+	"ALTER TABLE pgwitness.custom_audit_log_default OWNER TO pgwitness_audit; SELECT pgwitness.guard('pgwitness.custom_audit_log_default');"
 
 // The facts that take a server of another kind, or hours: they are changed after they were read.
 var conditions = []struct {
@@ -213,6 +216,9 @@ var conditions = []struct {
 	{"capture", Problem, "no trigger writes public.custom_audit_log", func(f *facts) { f.functions, f.rows = nil, new(rows) }},
 	{"column-lengths", Problem, "user_name (50)", func(f *facts) { f.table.column("user_name").Length = 50 }},
 	{"time-zone", Problem, "has no time zone", func(f *facts) { f.table.column("event_timestamp").Type = "timestamp without time zone" }},
+	{"time-zone", Problem, "--rewrite --time-zone Europe/Berlin --apply", func(f *facts) {
+		f.table.column("event_timestamp").Type, f.server.TimeZone = "timestamp without time zone", "Europe/Berlin"
+	}},
 	{"id-range", Problem, "80 % of 2147483647", func(f *facts) { f.numbered("integer", 1717986918, 1) }},
 	{"id-range", Problem, "at 1000000 a day the rest lasts 5 months", func(f *facts) { f.numbered("integer", 2_000_000_000-3_000_000, 1997) }},
 	{"id-range", Warning, "role postgres may not see how many", func(f *facts) {

@@ -72,14 +72,22 @@ const (
 // attach does what `pgwitness audit attach public.shop --apply` does.
 func (s *site) attach(t *testing.T) {
 	t.Helper()
+	s.change(t, func(d *audit.Database) (audit.Script, error) {
+		return d.Attach(t.Context(), audit.Attach{Tables: []config.Table{{Schema: "public", Name: "shop"}}})
+	})
+}
+
+// change applies what one of the audit commands makes.
+func (s *site) change(t *testing.T, script func(*audit.Database) (audit.Script, error)) {
+	t.Helper()
 	database, err := audit.Open(t.Context(), audit.Config{ConnConfig: s.cfg.ConnConfig, Schema: s.cfg.Schema, Table: s.cfg.Table})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer database.Close()
-	script, err := database.Attach(t.Context(), audit.Attach{Tables: []config.Table{{Schema: "public", Name: "shop"}}})
+	made, err := script(database)
 	if err == nil {
-		err = database.Apply(t.Context(), io.Discard, script)
+		err = database.Apply(t.Context(), io.Discard, made)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -277,6 +285,32 @@ func TestSeed(t *testing.T) {
 		}
 		if got := r.with(Warning); len(got) != 6 {
 			t.Errorf("warnings: %v", got)
+		}
+	})
+}
+
+// What doctor names is mended by the commands that it names.
+func TestMended(t *testing.T) {
+	eachVersion(t, func(t *testing.T, s *site) {
+		s.exec(t, "shop", strings.NewReplacer("your_table", "shop", "custom_audit_trigger_function", "note_change").Replace(scripts.Seed)+
+			"; GRANT INSERT ON custom_audit_log TO app; GRANT USAGE ON SEQUENCE custom_audit_log_id_seq TO app")
+		s.initialize(t)
+		s.exec(t, "shop", "INSERT INTO shop VALUES (1, 'a', 1)")
+		if c := examine(t, s.cfg).check(t, "delete-image"); c.Fix != "pgwitness audit harden --function public.note_change --apply" {
+			t.Errorf("the fix: %s", c.Fix)
+		}
+		s.change(t, func(d *audit.Database) (audit.Script, error) {
+			return d.Harden(t.Context(), audit.Harden{Functions: []string{"public.note_change"}, Rewrite: true, TimeZone: "UTC"})
+		})
+		s.change(t, func(d *audit.Database) (audit.Script, error) { return d.Events(t.Context(), audit.Events{DDL: true}) })
+		if got, want := examine(t, s.cfg).with(Problem, Warning, Unknown), []string{"slot-consumer"}; !slices.Equal(got, want) {
+			t.Errorf("still not ok after harden: %v, want %v", got, want)
+		}
+		s.change(t, func(d *audit.Database) (audit.Script, error) {
+			return d.Install(t.Context(), []string{"public.note_change"})
+		})
+		if got, want := examine(t, s.cfg).with(Problem, Warning, Unknown), []string{"slot-consumer", "replaced-table"}; !slices.Equal(got, want) {
+			t.Errorf("still not ok after install: %v, want %v", got, want)
 		}
 	})
 }

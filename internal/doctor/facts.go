@@ -57,6 +57,7 @@ type server struct {
 	SeesSessions bool    `json:"sees_sessions"`
 	Remote       bool    `json:"remote"`
 	TLS          bool    `json:"tls"`
+	TimeZone     string  `json:"time_zone"` // before this session set its own
 	Standbys     int     `json:"standbys"`
 	Slot         *slot   `json:"slot"`
 	Prepared     []xact  `json:"prepared"`
@@ -128,6 +129,7 @@ type table struct {
 	Interceptors    []string   `json:"interceptors"`
 	Rules           []string   `json:"rules"`
 	Replaced        *string    `json:"replaced"`
+	DefaultName     string     `json:"default_name"` // what the default partition is called, or would be
 }
 
 type column struct {

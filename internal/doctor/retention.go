@@ -63,7 +63,8 @@ var retentionChecks = []check{
 			}
 			return problem(f.command("audit retention --keep forever --apply"), "%s holds %s", r.Name, some)
 		}
-		return warning(f.command("audit install --apply"),
+		return warning(fmt.Sprintf("CREATE TABLE %s PARTITION OF %s DEFAULT; ALTER TABLE %[1]s OWNER TO %[3]s; SELECT pgwitness.guard(%[4]s);",
+			f.table.DefaultName, f.table.Name, f.table.Owner.Quoted, literal(f.table.DefaultName)),
 			"there is no default partition: a row that finds no partition fails")
 	}},
 	{"replaced-table", Retention, tablePart, "The rows from before `audit install` are kept there, and nothing removes them.", func(f *facts) finding {

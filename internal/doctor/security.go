@@ -93,7 +93,7 @@ var securityChecks = []check{
 			fix += fmt.Sprintf("REVOKE ALL ON FUNCTION %s() FROM %s; ", fn.Name, strings.Join(who, ", "))
 		}
 		if f.power != nil && len(said) == 0 && len(f.power.Executable) > 0 {
-			return problem(f.restore(), "may be executed: %s", few(f.power.Executable))
+			return problem(f.harden(), "may be executed: %s", few(f.power.Executable))
 		}
 		if len(said) > 0 {
 			return problem(strings.TrimSpace(fix), "may be executed: %s", few(said))
@@ -129,7 +129,7 @@ var securityChecks = []check{
 		case !c.Installed:
 			return skipped("the trigger functions of the schema pgwitness are not installed")
 		case len(c.Functions) > 0:
-			return problem(f.restore(), "%s", few(c.Functions))
+			return problem(f.harden(), "%s", few(c.Functions))
 		}
 		return ok("the trigger functions are as they were installed")
 	}},
@@ -188,14 +188,6 @@ func (f *facts) granted(privileges []string, ofSequence bool) finding {
 		mend = f.harden() // until then the writers need their grants
 	}
 	return problem(mend, "%s", few(unique(said)))
-}
-
-// restore is the command that puts the functions right: that by which they came, as far as it can be told.
-func (f *facts) restore() string {
-	if f.table != nil && !f.table.Partitioned {
-		return f.harden()
-	}
-	return f.command("audit install --apply")
 }
 
 // literal quotes s for SQL.

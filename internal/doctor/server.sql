@@ -10,6 +10,7 @@ SELECT json_build_object(
     'sees_sessions', pg_has_role('pg_read_all_stats', 'USAGE'),
     'remote', coalesce(inet_client_addr() <> inet_server_addr() AND NOT inet_client_addr() <<= '127.0.0.0/8', false),
     'tls', (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()),
+    'time_zone', (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'),
     -- What a version does not have is left out.
     'settings', (SELECT json_object_agg(name, json_build_object('value', setting, 'shown', current_setting(name)))
         FROM pg_settings WHERE name IN ('max_slot_wal_keep_size', 'idle_replication_slot_timeout', 'wal_sender_timeout',

@@ -73,6 +73,7 @@ SELECT json_build_object(
     -- Members of pg_write_all_data need no grant.
     'write_all', (SELECT coalesce(json_agg(quote_ident(rolname) ORDER BY rolname), '[]') FROM pg_roles r
         WHERE NOT rolsuper AND rolname <> 'pg_write_all_data' AND pg_has_role(r.oid, 'pg_write_all_data', 'USAGE')),
+    'default_name', format('pgwitness.%I', left($2::text, 55) || '_default'),
     'replaced', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = $1::text AND c.relname = $2::text || '_old' AND c.relkind IN ('r', 'p')))
 FROM root
