@@ -44,6 +44,8 @@ type Result struct {
 	// End is, for a Commit, the end LSN of the commit record: what to confirm once all the transaction's events are
 	// durable. It is exact; one byte more would skip a transaction whose commit record begins there.
 	End LSN
+	// Relation is the OID of the table that a RELATION message described, if its changes are events; otherwise 0.
+	Relation uint32
 }
 
 // pgEpochMicros is 2000-01-01, PostgreSQL's epoch, in microseconds of Unix time.
@@ -113,7 +115,7 @@ func (d *Decoder) Decode(message []byte, batch *Batch) (Result, error) {
 	case 'C':
 		result = Result{Boundary: Commit, End: d.commit(&r)}
 	case 'R':
-		d.relation(&r)
+		result.Relation = d.relation(&r)
 	case 'Y':
 		d.typ(&r)
 	case 'U':

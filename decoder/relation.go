@@ -65,8 +65,8 @@ type relation struct {
 }
 
 // relation reads a RELATION message. It comes before the first change of a relation in a session and again after every
-// ALTER of it.
-func (d *Decoder) relation(r *reader) {
+// ALTER of it. It returns the relation's OID if its changes are events.
+func (d *Decoder) relation(r *reader) uint32 {
 	oid := r.uint32("relation OID")
 	schema := string(r.cstring("schema name"))
 	table := string(r.cstring("relation name"))
@@ -83,7 +83,7 @@ func (d *Decoder) relation(r *reader) {
 		r.fail("the relation's name is not UTF-8")
 	}
 	if r.err != nil {
-		return
+		return 0
 	}
 	before := d.relations[oid]
 	rel := &relation{
@@ -105,7 +105,7 @@ func (d *Decoder) relation(r *reader) {
 			r.fail("the name of column %d is not UTF-8", i+1)
 		}
 		if r.err != nil {
-			return
+			return 0
 		}
 		f, ok := formatByOID[typeOID]
 		if !ok {
@@ -133,9 +133,14 @@ func (d *Decoder) relation(r *reader) {
 		rel.head[op] = d.head(rel, KindTamper, op)
 	}
 	rel.retentionHead = d.head(rel, KindRetention, OpDelete)
-	if r.err == nil {
-		d.relations[oid] = rel
+	if r.err != nil {
+		return 0
 	}
+	d.relations[oid] = rel
+	if !rel.audit {
+		return 0
+	}
+	return oid
 }
 
 // head is the constant part of a line.

@@ -109,6 +109,32 @@ func TestReplacedTable(t *testing.T) {
 	}
 }
 
+// TestReplacedTableForAMoment has a table of the audit table's name come and go while nobody looks at the catalog. Its rows
+// are delivered, and what is done to it afterwards is told, whoever delivers that.
+func TestReplacedTableForAMoment(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{14, 18} {
+		t.Run(strconv.Itoa(version), func(t *testing.T) {
+			t.Parallel()
+			d := seedDatabase(t, witnesstest.NewBareDatabase(t, start(t, version, nil)))
+			cfg := d.Config(t)
+			deliver(t, d, cfg)
+			d.Exec(t, fmt.Sprintf(replaceTable, d.Name))
+			insert(t, d, 1)
+			d.Exec(t, restoreTable)
+			p := witnesstest.Run(t, cfg)
+			insert(t, d, 1)
+			d.AwaitConfirmed(t, soon)
+			p.Kill()
+			d.AwaitIdle(t)
+			d.Exec(t, "DELETE FROM custom_audit_log_new WHERE id = 1000")
+			witnesstest.Run(t, cfg)
+			d.AwaitConfirmed(t, soon)
+			expectEvents(t, cfg, "audit insert  1", "audit insert  1000", "audit insert  2", "tamper delete _new 1000")
+		})
+	}
+}
+
 // TestReplacedTableUnseen takes the audit table's place in every way in which rows may have been written to the new table,
 // or to the one before, while it was not published.
 func TestReplacedTableUnseen(t *testing.T) {

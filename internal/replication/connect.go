@@ -165,6 +165,7 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 			Source: source, Schema: s.cfg.Schema, Table: s.cfg.Table, RelationOID: cat.Table.OID, Former: former, Key: cat.Table.Key,
 		}),
 		statusEvery: s.statusEvery(cat.SenderTimeout),
+		tables:      append([]uint32{cat.Table.OID}, former...),
 		received:    start,
 		flushed:     start,
 	}, nil

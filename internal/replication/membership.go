@@ -8,7 +8,7 @@ import (
 
 // member is how a publication holds a table: by an entry of the table's own, which has an OID, or with all others.
 type member struct {
-	oid uint32 // of the entry; of the table where it has none
+	oid uint32 // of the entry; of the table where it has none, or none is known
 	all bool   // FOR ALL TABLES, or with the table's schema
 }
 
@@ -145,6 +145,28 @@ func (s *Stream) follow(c *catalog, was identity) (now identity, ok bool) {
 	return now, true
 }
 
+// meet remembers a table that had the audit table's name in the stream.
+func (s *Stream) meet(table uint32) {
+	var met []member
+	if before := s.met.Load(); before != nil {
+		met = slices.Clone(*before)
+	}
+	met = append(met, member{oid: table, all: true})
+	s.met.Store(&met)
+}
+
 // Publication is what to remember of the publication as Origin.Publication. It changes when another table takes the audit
 // table's place.
-func (s *Stream) Publication() string { return *s.publication.Load() }
+func (s *Stream) Publication() string {
+	text, met := *s.publication.Load(), s.met.Load()
+	if met == nil {
+		return text
+	}
+	id := parseIdentity(text)
+	for _, m := range *met {
+		if !slices.Contains(id.members, m) {
+			id.members = append(id.members, m)
+		}
+	}
+	return id.String()
+}

@@ -25,6 +25,25 @@ func TestIdentityIsReadAsItIsWritten(t *testing.T) {
 	}
 }
 
+func TestTablesMetInTheStreamAreRemembered(t *testing.T) {
+	s := NewStream(Config{})
+	now, ok := s.follow(parseCatalog(t, healthy), identity{})
+	if !ok || s.Publication() != "16400/16401" {
+		t.Fatalf("remembered is %s", now)
+	}
+	s.meet(16500)
+	s.meet(16501)
+	const want = "16400/16401,t16500,t16501"
+	if got := s.Publication(); got != want {
+		t.Errorf("remembered is %s, want %s", got, want)
+	}
+	cat := parseCatalog(t, healthy)
+	now, ok = s.follow(cat, parseIdentity(want))
+	if got := s.Publication(); !ok || got != want || !slices.Equal(cat.former(now), []uint32{16500, 16501}) {
+		t.Errorf("after another look it is %s, with the tables %d", got, cat.former(now))
+	}
+}
+
 func TestFollow(t *testing.T) {
 	// The publication 16400 holds the table 16385 by the entry 16401.
 	const own = `"member": {"oid": "16401", "prqual": null, "prattrs": null}`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -22,6 +23,7 @@ type session struct {
 	link        *link
 	decoder     *decoder.Decoder
 	statusEvery time.Duration
+	tables      []uint32 // the OIDs of the audit table, and of those that were it before
 
 	received  decoder.LSN // the write position: the server has sent everything before it
 	flushed   decoder.LSN // the flush position the server knows
@@ -183,6 +185,10 @@ func (s *session) xlogData(data []byte) error {
 	if err != nil {
 		st.cfg.Observer.DecodeError()
 		return err
+	}
+	if table := result.Relation; table != 0 && !slices.Contains(s.tables, table) {
+		s.tables = append(s.tables, table)
+		st.meet(table)
 	}
 	switch result.Boundary {
 	case decoder.None:

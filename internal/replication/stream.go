@@ -27,6 +27,9 @@ type Stream struct {
 	// publication is the identity of what is followed, for Origin.Publication; nil before the first stream. The Monitor and
 	// Run replace it when another table takes the audit table's place.
 	publication atomic.Pointer[string]
+	// met are tables that had the audit table's name in the stream, and may have taken it and lost it again between two
+	// looks at the catalog. Only Run adds to it.
+	met atomic.Pointer[[]member]
 	// wake is a token: the session should look at the two above. link is the one it may be reading from.
 	wake chan struct{}
 	link atomic.Pointer[link]
