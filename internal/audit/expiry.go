@@ -114,7 +114,7 @@ func (e *expiry) delete(ctx context.Context, places []string) error {
 	}
 	if err != nil {
 		_, _ = e.conn.Script(ctx, "ROLLBACK") // a connection that fails at that rolls back by ending
-		return explainRetention("deleting expired rows", err)
+		return explainRetention("deleting a batch of rows", err)
 	}
 	e.rows += result.CommandTag.RowsAffected()
 	e.batches++

@@ -124,7 +124,7 @@ func gaps(partitions []partition) []partition {
 	var found []partition
 	var end *time.Time
 	for _, p := range partitions {
-		if p.Default || p.To == nil {
+		if p.Default {
 			continue
 		}
 		if end != nil && p.From != nil && p.From.After(*end) {
