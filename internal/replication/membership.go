@@ -93,10 +93,12 @@ func (p *catalogPublication) table(m member) uint32 {
 // former are the OIDs of the tables that were the audit table before, by what now remembers.
 func (c *catalog) former(now identity) (oids []uint32) {
 	for _, m := range now.members[1:] {
-		if m.all {
-			oids = append(oids, m.oid)
-		} else {
-			oids = append(oids, c.Publication.table(m))
+		table := m.oid
+		if !m.all {
+			table = c.Publication.table(m)
+		}
+		if table != c.Table.OID && !slices.Contains(oids, table) { // as one that was met it may be there twice
+			oids = append(oids, table)
 		}
 	}
 	return oids

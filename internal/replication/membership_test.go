@@ -77,6 +77,7 @@ func TestFollow(t *testing.T) {
 		{"the one before, and the other has gone", "16400/16500,16401", own + entries(16401), "", nil, ""},
 		{"the one before has gone", "16400/16401,16300", own + entries(16401), "16400/16401", nil, "level=WARN"},
 		{"the one before the last has gone", "16400/16301,16300", founding + entries(16301), "16400/16401,16301", []uint32{66301}, "level=INFO.*level=WARN"},
+		{"one that was met before it was looked up", "16400/16300,t16385", founding + entries(16300), "16400/16401,16300,t16385", []uint32{66300}, "level=INFO"},
 		{"all tables", "16400/t16385", all, "16400/t16385", nil, ""},
 		{"all tables, as it was remembered once", "16400", all, "16400/t16385", nil, ""},
 		{"another one of all tables", "16400/t16300", all, "16400/t16385,t16300", []uint32{16300}, "level=INFO"},
