@@ -21,6 +21,7 @@ type captureCase struct {
 	tables  string // in a schema of their own, which is the search_path
 	do      string // after they were attached
 	want    string
+	image   string // the first row's new image, where that is what the case is about
 }
 
 var captureCases = []captureCase{
@@ -197,6 +198,10 @@ var captureCases = []captureCase{
 			UPDATE t {"id": 1} ["c16", "c17", "c18", "c19", "c20", "c21", "c23", "c29", "c30"]
 			DELETE t {"id": 2}
 			DELETE t {"id": 1}`,
+		image: `{"c1": [1, 2], "c2": "sad", "c3": ["ok", null], "c4": {"a": 1, "b": ["a", "b"]}, "c5": [{"a": 2, "b": []}], "c6": "[1,5)", "c7": "{[1,2),[5,7)}", "c8": "$12.34", "c9": "1 mon 2 days 03:04:05.678", "id": 1, "c10": "'a':1 'b'", ` +
+			`"c11": "101", "c12": "10101", "c13": "10.0.0.1", "c14": "10.0.0.0/8", "c15": "08:00:2b:01:02:03", "c16": {"a": [1, 2], "b": 1}, "c17": {"b": 1.10}, "c18": "\\xdeadbeef", "c19": "NaN", ` +
+			`"c20": "-Infinity", "c21": "NaN", "c22": "infinity", "c23": "2026-11-23T10:00:00.123456+00:00", "c24": "0044-03-15T00:00:00 BC", "c25": "12:00:00+02", "c26": "5b6f2ab4-34b8-4a3a-9f0b-3f64a4a3e3e6", ` +
+			`"c27": "ab   ", "c28": "c", "c29": "pg_class", "c30": "(1,2.5)", "c31": [["a", "b"], ["c", null]], "c32": true, "c33": "0/16B3748", "c34": "n", "c35": "1", "c36": "[\"2026-01-01 00:00:00+00\",)"}`,
 	}, {
 		name: "large values",
 		tables: `CREATE TABLE t (id int PRIMARY KEY, s text, b bytea, j jsonb); ALTER TABLE t ALTER s SET STORAGE EXTERNAL;
@@ -252,6 +257,8 @@ var captureCases = []captureCase{
 			INSERT INTO SCHEMA.t VALUES (1, '1 day 2:00', 'ab', 0.1::float8 + 0.2, 'epoch', '2026-11-23', 1, 'pg_class', '{"NULL"}', 'x\\\\y'); UPDATE SCHEMA.t SET f = 1; RESET ALL`,
 		want: `INSERT t {"id": 1}
 			UPDATE t {"id": 1} ["f"]`,
+		image: `{"a": ["NULL"], "b": "\\x6162", "d": "2026-11-23", "f": 0.30000000000000004, "i": "1 day 02:00:00", "m": "$1.00", "r": "pg_class", "s": "x\\\\y", ` +
+			`"z": "1970-01-01T00:00:00+00:00", "id": 1}`,
 	},
 }
 
@@ -271,6 +278,9 @@ func TestCapture(t *testing.T) {
 				byRow := captured(t, s, d, name, fmt.Sprintf("row_%d", i), "row", c)
 				if diff := cmp.Diff(lines(c.want), summaries(byRow)); diff != "" {
 					t.Errorf("row mode (-want +got):\n%s", diff)
+				}
+				if image := rowData(strings.SplitN(byRow[0], "\t", 3)[2])["new"]; c.image != "" && image != c.image {
+					t.Errorf("the first row is\n%s, want\n%s", image, c.image)
 				}
 				if c.rowOnly {
 					return
