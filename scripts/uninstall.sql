@@ -1,5 +1,5 @@
--- Undoes install.sql. No row is lost: a table with rows stays, under another name if the one that was there before takes its
--- place again. The schema pgwitness, which holds the key of masked values, and the role pgwitness_audit stay. Run mend.sql
+-- Undoes install.sql. No row is lost: the new table stays, under another name if the one that was there before takes its place
+-- again, and goes only if there was none and it is empty. The schema pgwitness, which holds the key of masked values, and the role pgwitness_audit stay. Run mend.sql
 -- before it, in the same transaction.
 
 -- Lock the audited tables and the audit table

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -10,35 +12,36 @@ import (
 // defect is one of the seed, as a user meets it. That DDL is unseen is TestEvents's.
 type defect struct {
 	name string
-	// prepare is run before anything is mended, without the trigger on your_table firing.
+	// prepare is run by a superuser. Before says that it must come before mending.
 	prepare string
+	before  bool
 	// act is what somebody does: the role app, or a superuser.
 	act   string
 	super bool
 	// look is the query for what can be seen of it then, after the SQLSTATE of act.
-	look string
+	look   string
+	newest bool // it takes seconds, and is the same in every version
 	// seed is what is seen with the seed as it stands, mended what is seen after harden, install and attach.
 	seed, mended string
-	rewrite      bool // harden needs --rewrite
 }
 
 const count = "SELECT count(*) FROM public.custom_audit_log"
 
 var defects = []defect{
 	{
-		name: "DELETE writes nulls", prepare: "INSERT INTO your_table VALUES (1, 'x')",
+		name: "DELETE writes nulls",
 		act:  "DELETE FROM your_table",
 		look: "SELECT concat_ws(' ', event_type, coalesce(row_data ->> 'id', '?'), coalesce(row_data ->> 'column_name', '?'), row_data #>> '{old,column_name}') FROM custom_audit_log",
 		seed: "DELETE ? ?", mended: "DELETE 1 x x",
 	},
 	{
-		name: "no old image", prepare: "INSERT INTO your_table VALUES (1, 'x')",
+		name: "no old image",
 		act:  "UPDATE your_table SET column_name = 'y'",
 		look: "SELECT concat_ws(' ', row_data ->> 'column_name', row_data #>> '{old,column_name}', row_data #>> '{new,column_name}', row_data ->> 'changed') FROM custom_audit_log",
 		seed: "y", mended: `y x y ["column_name"]`,
 	},
 	{
-		name: "no-op UPDATE is logged", prepare: "INSERT INTO your_table VALUES (1, 'x')",
+		name: "no-op UPDATE is logged",
 		act:  "UPDATE your_table SET column_name = column_name",
 		look: count, seed: "1", mended: "0",
 	},
@@ -56,13 +59,13 @@ var defects = []defect{
 	},
 	{
 		name: "SERIAL exhaustion stops all writes", prepare: "SELECT setval('custom_audit_log_id_seq', 2147483647)",
-		act:  "INSERT INTO your_table VALUES (1, 'x')",
+		act:  "INSERT INTO your_table VALUES (2, 'x')",
 		look: "SELECT string_agg(id::text, ' ') FROM custom_audit_log",
-		seed: "2200H ", mended: "2147483648", rewrite: true,
+		seed: "2200H ", mended: "2147483648", before: true,
 	},
 	{
 		name: "zone-less time",
-		act:  "SET TimeZone = 'Asia/Tokyo'; INSERT INTO your_table VALUES (1, 'x')",
+		act:  "SET TimeZone = 'Asia/Tokyo'; INSERT INTO your_table VALUES (2, 'x')",
 		look: "SELECT abs(extract(epoch FROM event_timestamp - now())) < 600 FROM custom_audit_log",
 		seed: "f", mended: "t",
 	},
@@ -73,34 +76,34 @@ var defects = []defect{
 	},
 	{
 		name: "temporary table diverts the rows",
-		act:  "CREATE TEMP TABLE custom_audit_log (event_type text, event_timestamp timestamp, user_name text, table_name text, row_data jsonb); INSERT INTO your_table VALUES (1, 'x')",
+		act:  "CREATE TEMP TABLE custom_audit_log (event_type text, event_timestamp timestamp, user_name text, table_name text, row_data jsonb); INSERT INTO your_table VALUES (2, 'x')",
 		look: count, seed: "0", mended: "1",
 	},
 	{
 		name:    "SECURITY DEFINER function hides the login",
-		prepare: "CREATE FUNCTION as_owner() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO your_table VALUES (1, 'x') $$",
+		prepare: "CREATE FUNCTION as_owner() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO your_table VALUES (2, 'x') $$",
 		act:     "SELECT as_owner()",
 		look:    "SELECT concat_ws(' ', user_name, to_jsonb(l) ->> 'session_user_name') FROM custom_audit_log l",
 		seed:    "postgres", mended: "app app",
 	},
 	{
-		name: "TRUNCATE is unseen", prepare: "INSERT INTO your_table VALUES (1, 'x')",
+		name: "TRUNCATE is unseen",
 		act:  "TRUNCATE your_table",
 		look: "SELECT string_agg(event_type || ' ' || table_name, ' ') FROM custom_audit_log",
 		seed: "", mended: "TRUNCATE your_table",
 	},
 	{
 		name: "session_replication_role is silent", super: true,
-		act:  "SET session_replication_role = replica; INSERT INTO your_table VALUES (1, 'x')",
+		act:  "SET session_replication_role = replica; INSERT INTO your_table VALUES (2, 'x')",
 		look: count, seed: "0", mended: "1",
 	},
 	{
 		name: "RLS on the audit table breaks writes", prepare: "ALTER TABLE custom_audit_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-		act:  "INSERT INTO your_table VALUES (1, 'x')",
-		look: count, seed: "42501 0", mended: "1",
+		act:  "INSERT INTO your_table VALUES (2, 'x')",
+		look: count, seed: "42501 0", mended: "1", before: true,
 	},
 	{
-		name: "140 MB bytea fails the write", prepare: "CREATE TABLE blobs (id int PRIMARY KEY, column_name bytea); GRANT ALL ON blobs TO app; " + seedTrigger("blobs"),
+		name: "140 MB bytea fails the write", newest: true, prepare: "CREATE TABLE blobs (id int PRIMARY KEY, column_name bytea); GRANT ALL ON blobs TO app; " + seedTrigger("blobs"),
 		act:  "INSERT INTO blobs VALUES (1, convert_to(repeat('x', 140000000), 'UTF8'))",
 		look: "SELECT string_agg(row_data #>> '{new,column_name}', ' ') FROM custom_audit_log",
 		seed: "54000 ", mended: `{"$omitted": {"bytes": 140000000}}`,
@@ -119,7 +122,7 @@ var defects = []defect{
 	},
 	{
 		name: "an audited audit table recurses", super: true,
-		act:  "ALTER TABLE custom_audit_log ADD column_name text; " + seedTrigger("custom_audit_log") + "; INSERT INTO your_table VALUES (1, 'x')",
+		act:  "ALTER TABLE custom_audit_log ADD column_name text; " + seedTrigger("custom_audit_log") + "; INSERT INTO your_table VALUES (2, 'x')",
 		look: count, seed: "54001 0", mended: "1",
 	},
 }
@@ -134,20 +137,30 @@ func seedTrigger(table string) string {
 // TestDefects reproduces each defect of the seed with the seed as it stands, and shows it mended.
 func TestDefects(t *testing.T) {
 	eachVersion(t, oldestAndNewest, func(t *testing.T, server *testServer) {
+		admin := server.connect(t, "postgres")
+		mended := map[string]string{} // databases in which nothing but that was done
+		for mend, f := range mends(t, server) {
+			mended[mend] = server.seeded(t, "ALTER TABLE your_table DISABLE TRIGGER USER; INSERT INTO your_table VALUES (1, 'x'); ALTER TABLE your_table ENABLE TRIGGER USER")
+			f(mended[mend])
+			exec(t, admin, fmt.Sprintf("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '%s'", mended[mend]))
+		}
 		for _, d := range defects {
+			if d.newest && server.version != oldestAndNewest[1] {
+				continue
+			}
 			t.Run(d.name, func(t *testing.T) {
-				for mend, f := range map[string]func(database string){
-					"the seed": func(string) {},
-					"harden":   func(database string) { server.harden(t, database, Harden{Rewrite: d.rewrite}) },
-					"install":  func(database string) { server.install(t, database) },
-					"install and attach": func(database string) {
-						server.install(t, database)
-						db := server.open(t, database)
-						apply(t, db, func() (Script, error) { return db.Attach(t.Context(), Attach{Schemas: []string{"public"}}) })
-					},
-				} {
-					name := server.seeded(t, "ALTER TABLE your_table DISABLE TRIGGER ALL; "+d.prepare+"; ALTER TABLE your_table ENABLE TRIGGER ALL")
-					f(name)
+				for mend, f := range mends(t, server) {
+					server.cases++
+					name := "case_" + strconv.Itoa(server.cases)
+					from := mended[mend]
+					if d.before {
+						from = mended["the seed"]
+					}
+					exec(t, admin, "CREATE DATABASE "+name+" TEMPLATE "+from)
+					exec(t, server.connect(t, name), d.prepare)
+					if d.before {
+						f(name)
+					}
 					user := "app"
 					if d.super {
 						user = ""
@@ -168,6 +181,19 @@ func TestDefects(t *testing.T) {
 			})
 		}
 	})
+}
+
+// mends are the ways to mend a database that seeded made.
+func mends(t *testing.T, server *testServer) map[string]func(database string) {
+	return map[string]func(string){
+		"the seed": func(string) {},
+		"harden":   func(database string) { server.harden(t, database, Harden{Rewrite: true}) },
+		"install and attach": func(database string) {
+			server.install(t, database)
+			db := server.open(t, database)
+			apply(t, db, func() (Script, error) { return db.Attach(t.Context(), Attach{Schemas: []string{"public"}}) })
+		},
+	}
 }
 
 // Triggers that are gone or off are what coverage is for.

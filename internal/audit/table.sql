@@ -25,7 +25,7 @@ SELECT json_build_object(
             'filled', atthasdef OR attidentity <> '' OR NOT attnotnull, 'generated', attgenerated <> ''))
         FROM pg_attribute, audit WHERE attrelid = audit.oid AND attnum > 0 AND NOT attisdropped),
     'partitioned_by', (SELECT pg_get_partkeydef(oid) FROM audit),
-    'schema', to_regnamespace((parse_ident($1))[1]) IS NOT NULL,
+    'schema', EXISTS (SELECT FROM pg_namespace WHERE nspname = (parse_ident($1))[1]),
     'aside', to_regclass($3) IS NOT NULL,
     'ready', to_regclass('pgwitness.undo') IS NOT NULL AND to_regclass('pgwitness.attachment') IS NOT NULL,
     'reachable', coalesce(has_schema_privilege((SELECT oid FROM pg_roles WHERE rolname = 'pgwitness_audit'), (SELECT relnamespace FROM audit), 'USAGE'), false),
@@ -50,7 +50,7 @@ SELECT json_build_object(
     'others', (SELECT json_agg(DISTINCT p.oid::regprocedure::text) FROM pg_proc p, audit
         WHERE prosrc ~* ('\minto\s+("?\w+"?\.)?"?' || regexp_replace(relname, '\W', '\\\&', 'g') || '\M')
             AND p.oid NOT IN (SELECT oid FROM writer) AND pronamespace <> coalesce(to_regnamespace('pgwitness'), 0)),
-    'captured', (SELECT (regexp_match(prosrc, 'INSERT INTO (\S+) '))[1] FROM pg_proc WHERE oid = to_regprocedure('pgwitness.capture()')),
+    'captured', (SELECT (regexp_match(prosrc, 'INSERT INTO (.+?) \(event_type'))[1] FROM pg_proc WHERE oid = to_regprocedure('pgwitness.capture()')),
     'time_zone', (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'),
     'zones', (SELECT json_agg(DISTINCT substr(s, 10)) FROM pg_db_role_setting, unnest(setconfig) AS s WHERE s ILIKE 'TimeZone=%'),
     'captured_tables', (SELECT json_agg(DISTINCT tgrelid::regclass::text) FROM trigger WHERE tgfoid IN (SELECT oid FROM pg_proc
