@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"pgwitness/decoder"
 	"pgwitness/internal/admin"
 	"pgwitness/internal/replication"
 )
@@ -123,7 +124,7 @@ func (d *Database) announcement(t *auditTable) string {
 		Table  string `json:"table"`
 		Before string `json:"before"`
 	}{d.cfg.Schema + "." + d.cfg.Table, instant(*t.Cut)})
-	return "SELECT pg_logical_emit_message(true, 'pgwitness.retention', " + quoteLiteral(string(content)) + ");"
+	return "SELECT pg_logical_emit_message(true, '" + decoder.RetentionPrefix + "', " + quoteLiteral(string(content)) + ");"
 }
 
 // entry is the statement that writes down, in the audit table itself, what was removed. data is an SQL expression for what

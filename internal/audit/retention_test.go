@@ -361,7 +361,7 @@ func repairsDefault(t *testing.T, s *testServer) {
 	holds(t, mustRetain(t, s.open(t, name), r), "custom_audit_log_default held 2 rows", home, span)
 	expect(t, conn, before, "SELECT string_agg(a::text, ';' ORDER BY id) FROM pgwitness."+home+" a")
 	expect(t, conn, "0", "SELECT count(*) FROM pgwitness.custom_audit_log_default")
-	expect(t, conn, "t", `SELECT bool_and(relowner = 'pgwitness_audit'::regrole AND tgenabled = 'A') AND count(*) = 5
+	expect(t, conn, "t", `SELECT bool_and(relowner = 'pgwitness_audit'::regrole AND coalesce(tgenabled = 'A', false)) AND count(*) = 5
 		FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid LEFT JOIN pg_trigger ON tgrelid = inhrelid AND tgname = 'pgwitness_refuse'
 		WHERE inhparent = 'public.custom_audit_log'::regclass`)
 	insertAt(t, conn, time.Now())
