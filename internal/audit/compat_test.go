@@ -13,11 +13,12 @@ import (
 const long = `"a name of sixty-three bytes, which is as long as a name can: ö"`
 
 // captureCase is tables, what is done to them, and the audit rows that come of it in row mode: operation, table, key, and
-// what changed. Statement mode writes the same, a statement's inserts, updates and deletes in its own order.
+// what changed. Statement mode writes the same.
 type captureCase struct {
 	name    string
 	since   int    // the first version that has it
 	rowOnly bool   // statement mode refuses such tables
+	mixed   bool   // statement mode writes in another order: a statement's inserts, updates and deletes apart
 	tables  string // in a schema of their own, which is the search_path
 	do      string // after they were attached
 	want    string
@@ -48,14 +49,14 @@ var captureCases = []captureCase{
 		name:   "changes that the images do not show",
 		tables: `CREATE TABLE t (id int PRIMARY KEY, j json, b jsonb, f float8, a int[])`,
 		do: `INSERT INTO t VALUES (1, '{"a":1}', NULL, 0, '{1}');
-			UPDATE t SET j = '{ "a": 1 }'; UPDATE t SET b = 'null'; UPDATE t SET f = '-0', a = '{2}'; UPDATE t SET a = '[2:2]={2}'; UPDATE t SET b = '1'; UPDATE t SET b = '"1"'`,
+			UPDATE t SET j = '{ "a": 1 }'; UPDATE t SET b = 'null'; UPDATE t SET f = '-0', a = '{2}'; UPDATE t SET a = '[2:2]={2}'; UPDATE t SET b = '1'; UPDATE t SET b = '"1"', a = '{3}'`,
 		want: `INSERT t {"id": 1}
 			UPDATE t {"id": 1} ["j"]
 			UPDATE t {"id": 1} ["b"]
 			UPDATE t {"id": 1} ["a"]
 			UPDATE t {"id": 1} ["a"]
 			UPDATE t {"id": 1} ["b"]
-			UPDATE t {"id": 1} ["b"]`,
+			UPDATE t {"id": 1} ["a", "b"]`,
 	}, {
 		name:   "COPY",
 		tables: `CREATE TABLE t (id int PRIMARY KEY, s text)`,
@@ -64,6 +65,7 @@ var captureCases = []captureCase{
 			INSERT t {"id": 2}`,
 	}, {
 		name:   "ON CONFLICT",
+		mixed:  true,
 		tables: `CREATE TABLE t (id int PRIMARY KEY, s text)`,
 		do: `INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (2, 'b'), (1, 'c'), (3, 'd') ON CONFLICT (id) DO UPDATE SET s = excluded.s;
 			INSERT INTO t VALUES (1, 'e'), (4, 'f') ON CONFLICT DO NOTHING`,
@@ -74,6 +76,7 @@ var captureCases = []captureCase{
 			INSERT t {"id": 4}`,
 	}, {
 		name:   "MERGE",
+		mixed:  true,
 		since:  15,
 		tables: `CREATE TABLE t (id int PRIMARY KEY, s text)`,
 		do: `INSERT INTO t VALUES (1, 'a'), (2, 'b');
@@ -85,7 +88,8 @@ var captureCases = []captureCase{
 			DELETE t {"id": 2}
 			INSERT t {"id": 3}`,
 	}, {
-		name: "foreign keys that cascade",
+		name:  "foreign keys that cascade",
+		mixed: true,
 		tables: `CREATE TABLE t (id int PRIMARY KEY);
 			CREATE TABLE c (id int PRIMARY KEY, t int REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE);
 			CREATE TABLE n (id int PRIMARY KEY, t int REFERENCES t ON DELETE SET NULL)`,
@@ -286,7 +290,11 @@ func TestCapture(t *testing.T) {
 					return
 				}
 				byStatement := captured(t, s, d, name, fmt.Sprintf("statement_%d", i), "statement", c)
-				if diff := cmp.Diff(slices.Sorted(slices.Values(byRow)), slices.Sorted(slices.Values(byStatement))); diff != "" {
+				if c.mixed {
+					slices.Sort(byRow)
+					slices.Sort(byStatement)
+				}
+				if diff := cmp.Diff(byRow, byStatement); diff != "" {
 					t.Errorf("statement mode (-row +statement):\n%s", diff)
 				}
 			})
