@@ -97,12 +97,12 @@ func TestUpgradeAndUndo(t *testing.T) {
 			if err := writers.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			d.AwaitConfirmed(t, soon)
 			select {
 			case <-p.Done():
 				t.Fatalf("pgwitness has ended:\n%s", p.Stderr())
 			default:
 			}
+			d.AwaitConfirmed(t, soon)
 
 			var want, got []int
 			for _, table := range strings.Fields(d.Query(t, `SELECT string_agg(oid::regclass::text, ' ') FROM pg_class
