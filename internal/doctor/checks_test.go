@@ -35,6 +35,10 @@ var faults = []fault{
 		undo: "ALTER PUBLICATION pgwitness SET (publish = 'insert, update, delete, truncate')",
 		want: map[string]Status{"tampering-published": Problem, "publication": OK},
 	}, {
+		do:   "ALTER PUBLICATION pgwitness SET (publish = 'delete')",
+		undo: "ALTER PUBLICATION pgwitness SET (publish = 'insert, update, delete, truncate')",
+		want: map[string]Status{"publication": Problem, "tampering-published": Problem},
+	}, {
 		do: "ALTER DATABASE shop SET wal_sender_timeout = 0", undo: "ALTER DATABASE shop RESET wal_sender_timeout",
 		want: map[string]Status{"wal-sender-timeout": Warning}, words: []string{"wal_sender_timeout is 0"},
 	}, {
@@ -88,7 +92,7 @@ var faults = []fault{
 	}, {
 		do:   "CREATE ROLE \"Odd\"; GRANT UPDATE ON SEQUENCE custom_audit_log_id_seq TO \"Odd\"",
 		undo: "REVOKE UPDATE ON SEQUENCE custom_audit_log_id_seq FROM \"Odd\"; DROP ROLE \"Odd\"",
-		want: map[string]Status{"sequence-privileges": Problem}, words: []string{`REVOKE UPDATE ON SEQUENCE public.custom_audit_log_id_seq FROM "Odd";`},
+		want: map[string]Status{"sequence-privileges": Problem, "change-privileges": OK}, words: []string{`REVOKE UPDATE ON SEQUENCE public.custom_audit_log_id_seq FROM "Odd";`},
 	}, {
 		do: "GRANT pg_write_all_data TO app", undo: "REVOKE pg_write_all_data FROM app",
 		want: map[string]Status{"write-all": Warning}, words: []string{"REVOKE pg_write_all_data FROM app;"},
