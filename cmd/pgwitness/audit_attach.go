@@ -53,7 +53,7 @@ partitions, nor tables that inherit, nor what a subscription writes.`,
 	flags.StringVar(&maxValue, "max-value", "", "leave out values beyond this `SIZE`, and write how large they are (default 1MiB)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		if attach.Tables, err = tableArguments(cmd, args); err != nil {
+		if attach.Tables, err = tableArguments(args); err != nil {
 			return withCode(exitUsage, err)
 		}
 		if attach.MaxValue, err = checkAttachFlags(&attach, maxValue); err != nil {
@@ -103,7 +103,7 @@ func checkAttachFlags(attach *audit.Attach, maxValue string) (bytes int64, err e
 }
 
 // tableArguments reads a command's arguments as names of tables.
-func tableArguments(cmd *cobra.Command, args []string) ([]config.Table, error) {
+func tableArguments(args []string) ([]config.Table, error) {
 	tables := make([]config.Table, len(args))
 	for i, arg := range args {
 		if err := tables[i].UnmarshalText([]byte(arg)); err != nil {

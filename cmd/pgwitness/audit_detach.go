@@ -23,7 +23,7 @@ that coverage does not miss them. The audit rows stay. --table names the audit t
 	var o auditOptions
 	o.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		tables, err := tableArguments(cmd, args)
+		tables, err := tableArguments(args)
 		if err == nil && len(tables) == 0 {
 			err = errors.New("no table: give SCHEMA.TABLE")
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -66,10 +67,8 @@ func checkFunctions(functions []string, undo bool) error {
 	if undo && len(functions) > 0 {
 		return errors.New("--undo brings back every function that was mended: give it without --function")
 	}
-	for _, name := range functions {
-		if name == "" {
-			return errors.New("--function: want a name")
-		}
+	if slices.Contains(functions, "") {
+		return errors.New("--function: want a name")
 	}
 	return nil
 }

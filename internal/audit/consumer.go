@@ -212,8 +212,7 @@ func (c *consumers) get(ctx context.Context, address string) ([]byte, error) {
 	}
 	response, err := c.client.Do(request)
 	if err != nil {
-		var wrapped *url.Error // its text has the whole URL
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok { // its text has the whole URL
 			err = wrapped.Err
 		}
 		return nil, err

@@ -220,7 +220,7 @@ func (c *catalog) attachedFaults(r *relation, a *attachment) []string {
 		if c.procedures[t.Function].Schema != "pgwitness" || t.Type&onTruncate != 0 || !c.captures(t) {
 			continue // harden's triggers have no arguments
 		}
-		if problem := a.differs(t.args(), r); problem != "" {
+		if problem := a.differs(t.args()); problem != "" {
 			faults = append(faults, "its trigger "+t.Quoted+" "+problem)
 		}
 	}
@@ -234,8 +234,8 @@ func (c *catalog) attachedFaults(r *relation, a *attachment) []string {
 	return faults
 }
 
-// differs says whether a trigger's arguments are others than was registered.
-func (a *attachment) differs(args []string, r *relation) string {
+// differs says in what a trigger's arguments are others than was registered, "" for nothing.
+func (a *attachment) differs(args []string) string {
 	var given options
 	key := arrayLiteral(a.Key)
 	if len(args) > 0 {
@@ -260,7 +260,7 @@ func (a *attachment) differs(args []string, r *relation) string {
 func (c *catalog) attachedNotes(r *relation, a *attachment) []string {
 	var notes []string
 	for _, w := range wantedTriggers(r, a.Mode, a.Options) {
-		if t := r.trigger(w.name); t != nil && !c.matches(*t, w) && a.differs(t.args(), r) == "" && slices.Equal(a.Key, r.Key) {
+		if t := r.trigger(w.name); t != nil && !c.matches(*t, w) && a.differs(t.args()) == "" && slices.Equal(a.Key, r.Key) {
 			notes = append(notes, fmt.Sprintf("its columns are such that %s should have other arguments: attach it again", t.Quoted))
 		}
 	}

@@ -29,8 +29,11 @@ type testServer struct {
 	cases   int
 }
 
-// eachVersion runs f as a subtest for each version.
+// eachVersion runs f as a subtest for each version, and with -short for the last of them.
 func eachVersion(t *testing.T, versions []int, f func(*testing.T, *testServer)) {
+	if testing.Short() {
+		versions = versions[len(versions)-1:]
+	}
 	for _, version := range versions {
 		t.Run(strconv.Itoa(version), func(t *testing.T) { f(t, startServer(t, version)) })
 	}

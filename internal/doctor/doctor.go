@@ -55,9 +55,9 @@ func connect(ctx context.Context, cfg *pgconn.Config) (*admin.Conn, error) {
 	defer cancel()
 	conn, err := admin.Connect(ctx, cfg)
 	if errors.Is(err, admin.ErrStandby) {
-		any := cfg.Copy()
-		any.ValidateConnect = func(context.Context, *pgconn.PgConn) error { return nil }
-		conn, err = admin.Connect(ctx, any)
+		standby := cfg.Copy()
+		standby.ValidateConnect = func(context.Context, *pgconn.PgConn) error { return nil }
+		conn, err = admin.Connect(ctx, standby)
 	}
 	if err != nil {
 		return nil, err

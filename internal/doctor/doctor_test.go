@@ -21,9 +21,13 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// eachVersion runs f with the oldest and the newest server, which has the database shop.
+// eachVersion runs f with the oldest and the newest server, which has the database shop; with -short with the newest alone.
 func eachVersion(t *testing.T, f func(*testing.T, *site)) {
-	for _, version := range []int{14, 18} {
+	versions := []int{14, 18}
+	if testing.Short() {
+		versions = versions[1:]
+	}
+	for _, version := range versions {
 		t.Run(strconv.Itoa(version), func(t *testing.T) {
 			f(t, newSite(t, version))
 		})

@@ -144,7 +144,7 @@ func (t *tableWriter) remedies(checks []Check) {
 func wrap(text string, width int) []string {
 	var lines []string
 	line, room := "", 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		n := utf8.RuneCountInString(word)
 		if line != "" && n+1 > room {
 			lines = append(lines, line)

@@ -105,7 +105,7 @@ func TestUpgradeAndUndo(t *testing.T) {
 			d.AwaitConfirmed(t, soon)
 
 			var want, got []int
-			for _, table := range strings.Fields(d.Query(t, `SELECT string_agg(oid::regclass::text, ' ') FROM pg_class
+			for table := range strings.FieldsSeq(d.Query(t, `SELECT string_agg(oid::regclass::text, ' ') FROM pg_class
 				WHERE relname LIKE 'custom_audit_log%' AND relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')`)) {
 				for id := range strings.FieldsSeq(d.Query(t, "SELECT coalesce(string_agg(id::text, ' '), '') FROM "+table)) {
 					var n int
