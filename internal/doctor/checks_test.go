@@ -59,8 +59,13 @@ var faults = []fault{
 		undo: "DROP TABLE old; DROP FUNCTION old_function()",
 		want: map[string]Status{
 			"delete-image": Problem, "old-image": Problem, "whole-row": Problem, "no-op-updates": Warning, "who": Warning, "search-path": Problem,
-			"settings": Warning, "definer": Problem, "function-owner": Problem, "temp-diversion": Problem,
+			"settings": Warning, "large-values": Warning, "definer": Problem, "function-owner": Problem, "temp-diversion": Problem,
 		}, words: []string{"public.old_function()", "pgwitness audit install --function public.old_function --apply"},
+	}, {
+		do:    "CREATE TRIGGER twice AFTER INSERT ON custom_audit_log FOR EACH ROW EXECUTE FUNCTION pgwitness.capture()",
+		undo:  "DROP TRIGGER twice ON custom_audit_log",
+		want:  map[string]Status{"recursion": Warning},
+		words: []string{"to no purpose", "DROP TRIGGER twice ON public.custom_audit_log;"},
 	}, {
 		do: "ALTER TABLE shop DISABLE TRIGGER pgwitness_row", undo: "ALTER TABLE shop ENABLE ALWAYS TRIGGER pgwitness_row",
 		want:  map[string]Status{"trigger-enabled": Problem, "trigger-always": OK, "coverage": Problem},
@@ -188,6 +193,13 @@ var conditions = []struct {
 	word   string
 	change func(*facts)
 }{
+	{"recursion", Problem, "writes into it", func(f *facts) {
+		f.functions = []function{{Name: "f", code: "INSERT", Triggers: []trigger{{Relation: f.table.Name, Name: "t"}}}}
+	}},
+	{"detached-partitions", Warning, "audited partitions: public.a_1", func(f *facts) {
+		f.power.Installed = false
+		f.functions = []function{{Name: "f", Triggers: []trigger{{Relation: "public.a_1", Partition: true}}}}
+	}},
 	{"server-version", Problem, "PostgreSQL 13.2", func(f *facts) { f.setup.Major, f.setup.Version = 13, "13.2" }},
 	{"server-primary", Problem, "standby", func(f *facts) { f.setup.Standby = true }},
 	{"wal-level", Problem, "wal_level is replica", func(f *facts) { f.setup.WALLevel = "replica" }},
