@@ -51,7 +51,13 @@ func Open(ctx context.Context, cfg Config) (*Database, error) {
 	defer cancel()
 	d := &Database{cfg: cfg}
 	d.cfg.ConnConfig = cfg.ConnConfig.Copy()
-	d.cfg.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) { d.notices = append(d.notices, notice.Message) }
+	d.cfg.ConnConfig.OnNotice = func(_ *pgconn.PgConn, notice *pgconn.Notice) {
+		switch notice.Code {
+		case "42P06", "42P07", "42710": // a schema, a table, another object is there already, as IF NOT EXISTS expects
+		default:
+			d.notices = append(d.notices, notice.Message)
+		}
+	}
 	var err error
 	if d.conn, err = admin.Connect(ctx, d.cfg.ConnConfig); err != nil {
 		return nil, err
@@ -95,6 +101,9 @@ type Step struct {
 	Why string
 	// SQL is the statements, each with its semicolon. It may begin with a comment, which stands for Why then.
 	SQL string
+	// Part is what several steps in a row make together. Apply reports it once, in place of each Why. Empty for a step that
+	// stands for itself.
+	Part string
 }
 
 // Print writes s as SQL for psql --single-transaction -f.
@@ -143,13 +152,20 @@ func (d *Database) Apply(ctx context.Context, w io.Writer, s Script) (err error)
 			_, _ = d.conn.Script(context.WithoutCancel(ctx), "ROLLBACK") // a connection that fails at that rolls back by ending
 		}
 	}()
+	part := ""
 	for _, step := range s.Steps {
 		d.notices = nil
 		if _, err := d.conn.Script(ctx, step.SQL); err != nil {
 			return explain(step, err)
 		}
 		var b strings.Builder
-		admin.Wrap(&b, "", step.Why)
+		switch {
+		case step.Part == "":
+			admin.Wrap(&b, "", step.Why)
+		case step.Part != part:
+			admin.Wrap(&b, "", step.Part)
+		}
+		part = step.Part
 		for _, notice := range d.notices {
 			admin.Wrap(&b, "    ", notice)
 		}

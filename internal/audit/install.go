@@ -321,12 +321,21 @@ func (d *Database) Uninstall(ctx context.Context) (Script, error) {
 	return d.add(script, scripts.Mend, scripts.Uninstall)
 }
 
+// parts are the scripts that nobody wants to follow step by step.
+var parts = map[string]string{
+	scripts.Capture: "The role pgwitness_audit, and in the schema pgwitness what it owns: the trigger functions, the guard, the registry",
+	scripts.Mend:    "What the rest is done with: functions that end with this session",
+}
+
 // add adds the steps of embedded scripts.
 func (d *Database) add(script Script, sources ...string) (Script, error) {
 	for _, source := range sources {
 		steps, err := d.steps(source)
 		if err != nil {
 			return Script{}, err
+		}
+		for i := range steps {
+			steps[i].Part = parts[source]
 		}
 		script.Steps = append(script.Steps, steps...)
 	}
