@@ -199,7 +199,8 @@ func attackSession(t *testing.T, s *testServer) {
 	if n := strings.Count(want, "\n") + 1; n != 20 {
 		t.Errorf("%d audit rows in a session that is not hostile, want 20:\n%s", n, want)
 	}
-	if strings.Contains(want, "411") || strings.Contains(want, `"h"`) || !strings.Contains(want, "$masked") {
+	// In quotes: the digits alone may come up in a mask.
+	if strings.Contains(want, `"411`) || strings.Contains(want, `"h"`) || !strings.Contains(want, "$masked") {
 		t.Errorf("masked or excluded values:\n%s", want)
 	}
 	for _, prelude := range hostile {
