@@ -81,7 +81,11 @@ func wantedTriggers(r *relation, mode string, o options) []wanted {
 	if len(r.Key) == 1 && o.json() == "{}" && !slices.ContainsFunc(r.Columns, func(c column) bool { return !c.Renders }) {
 		args = r.Key // the short way, which has nothing to decide and cannot fail
 	}
-	row := wanted{"pgwitness_row", "INSERT OR UPDATE OR DELETE", forEachRow | onInsert | onDelete | onUpdate, "capture", args, "", ""}
+	function := "capture"
+	if r.plain() {
+		function = "capture_plain"
+	}
+	row := wanted{"pgwitness_row", "INSERT OR UPDATE OR DELETE", forEachRow | onInsert | onDelete | onUpdate, function, args, "", ""}
 	return []wanted{row, truncateTrigger}
 }
 

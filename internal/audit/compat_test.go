@@ -263,6 +263,17 @@ var captureCases = []captureCase{
 			UPDATE t {"id": 1} ["f"]`,
 		image: `{"a": ["NULL"], "b": "\\x6162", "d": "2026-11-23", "f": 0.30000000000000004, "i": "1 day 02:00:00", "m": "$1.00", "r": "pg_class", "s": "x\\\\y", ` +
 			`"z": "1970-01-01T00:00:00+00:00", "id": 1}`,
+	}, {
+		name:   "settings of the session, and the types that most tables have",
+		tables: `CREATE TABLE t (id int PRIMARY KEY, b bool, c char(3), d date, i inet, j jsonb, n numeric, u uuid, v varchar, z timestamptz, ts timestamp)`,
+		do: `SET "TimeZone" = 'Asia/Tokyo'; SET "DateStyle" = 'SQL, DMY'; SET "IntervalStyle" = 'sql_standard'; SET bytea_output = 'escape';
+			SET extra_float_digits = -3; SET quote_all_identifiers = on;
+			INSERT INTO SCHEMA.t VALUES (1, true, 'x', '2026-11-23', '10.0.0.1', '{"k": 1.50}', 1.50, '00000000-0000-0000-0000-000000000001', 'v', 'epoch', '2026-11-23 01:02:03');
+			UPDATE SCHEMA.t SET n = 1.5; RESET ALL`,
+		want: `INSERT t {"id": 1}
+			UPDATE t {"id": 1} ["n"]`,
+		image: `{"b": true, "c": "x  ", "d": "2026-11-23", "i": "10.0.0.1", "j": {"k": 1.50}, "n": 1.50, "u": "00000000-0000-0000-0000-000000000001", ` +
+			`"v": "v", "z": "1970-01-01T00:00:00+00:00", "id": 1, "ts": "2026-11-23T01:02:03"}`,
 	},
 }
 

@@ -223,6 +223,9 @@ func (c *catalog) attachedFaults(r *relation, a *attachment) []string {
 		if problem := a.differs(t.args()); problem != "" {
 			faults = append(faults, "its trigger "+t.Quoted+" "+problem)
 		}
+		if c.procedures[t.Function].Name == "capture_plain" && !r.plain() {
+			faults = append(faults, "a column came whose text depends on the session's settings: attach it again")
+		}
 	}
 	if slices.Sort(a.Key); !slices.Equal(a.Key, slices.Sorted(slices.Values(r.Key))) {
 		faults = append(faults, fmt.Sprintf("its primary key was %s and is %s now: attach it again", columnList(a.Key), columnList(r.Key)))

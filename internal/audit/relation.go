@@ -55,6 +55,7 @@ type column struct {
 	Name    string `json:"name"`
 	Type    string `json:"type"`
 	Renders bool   `json:"renders"` // whatever its value is
+	Plain   bool   `json:"plain"`   // no setting but TimeZone changes its text
 	Virtual bool   `json:"virtual"`
 }
 
@@ -149,7 +150,7 @@ func (c *catalog) named(name string) *procedure {
 func (c *catalog) captures(t trigger) bool {
 	p := c.procedures[t.Function]
 	if p.Schema == "pgwitness" {
-		return p.Name == "capture" || p.Name == "capture_statement"
+		return p.Name == "capture" || p.Name == "capture_plain" || p.Name == "capture_statement"
 	}
 	return slices.ContainsFunc(c.sound, func(f function) bool { return f.Name == "capture" && f.Source == p.Source })
 }
@@ -226,6 +227,11 @@ func (t trigger) args() []string {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(string(raw), "\x00"), "\x00")
+}
+
+// plain says whether no setting but TimeZone changes the text of any of r's values.
+func (r *relation) plain() bool {
+	return !slices.ContainsFunc(r.Columns, func(c column) bool { return !c.Plain })
 }
 
 func (r *relation) columnNames() []string {

@@ -16,6 +16,8 @@ WITH RECURSIVE registry AS ( -- to_regclass would fail for who may not use the s
     SELECT of_type, bool_and(typtype = 'd' OR typcategory = 'A' AND typelem <> 0
         OR t.oid < 16384 AND typtype IN ('b', 'r', 'm') AND t.oid <> 'json'::regtype) AS always
     FROM part JOIN pg_type t ON t.oid = type GROUP BY of_type
+), plain AS ( -- no setting but TimeZone changes their text in jsonb, which has dates and times in ISO 8601
+    SELECT unnest('{bool,int2,int4,int8,numeric,text,varchar,bpchar,name,uuid,date,timestamp,timestamptz,jsonb,inet}'::regtype[]) AS type
 ), audit_trigger AS (
     SELECT t.*
     FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
@@ -42,7 +44,7 @@ SELECT json_build_object(
             'subscribed', EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = r.oid),
             'extension', EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = r.oid AND deptype = 'e'),
             'columns', (SELECT coalesce(json_agg(json_build_object('name', attname, 'type', format_type(atttypid, atttypmod),
-                    'renders', always, 'virtual', attgenerated = 'v') ORDER BY attnum), '[]')
+                    'renders', always, 'plain', atttypid IN (SELECT type FROM plain), 'virtual', attgenerated = 'v') ORDER BY attnum), '[]')
                 FROM pg_attribute JOIN renderable ON of_type = atttypid WHERE attrelid = r.oid AND attnum > 0 AND NOT attisdropped),
             'key', (SELECT coalesce(json_agg(attname ORDER BY attnum), '[]')
                 FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])

@@ -108,6 +108,10 @@ func functions(sql string) []function {
 			f.Settings = append(f.Settings, strings.NewReplacer(" = ", "=", `"`, "", "'", "").Replace(strings.TrimSpace(setting)))
 		}
 		all = append(all, f)
+		if f.Name == "capture" { // of which capture.sql makes another one
+			f.Name, f.Settings = "capture_plain", []string{"search_path=pg_catalog, pg_temp", "TimeZone=UTC"}
+			all = append(all, f)
+		}
 	}
 	return all
 }
