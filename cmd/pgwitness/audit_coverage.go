@@ -4,16 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"pgwitness/internal/admin"
 	"pgwitness/internal/audit"
+	"pgwitness/internal/terminal"
 )
 
 func newAuditCoverageCommand() *cobra.Command {
@@ -55,7 +55,8 @@ functions that write the audit rows was altered.`,
 			encoder.SetIndent("", "  ")
 			err = encoder.Encode(found)
 		} else {
-			_, err = io.WriteString(out, coverageTable(found, widthOf(out)))
+			const usual, least = 100, 40
+			_, err = io.WriteString(out, coverageTable(found, max(terminal.New(out).Width(usual), least)))
 		}
 		if err != nil {
 			return err
@@ -83,17 +84,6 @@ func coverageVerdict(found audit.Coverage) error {
 	return nil
 }
 
-// widthOf is the width of the terminal that out is, or one that most people can read.
-func widthOf(out io.Writer) int {
-	const usual, least = 100, 40
-	if file, ok := out.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			return max(width, least)
-		}
-	}
-	return usual
-}
-
 // coverageTable shows what was found to a person: what is broken first.
 func coverageTable(found audit.Coverage, width int) string {
 	var b strings.Builder
@@ -111,6 +101,11 @@ func coverageTable(found audit.Coverage, width int) string {
 		}
 		fmt.Fprintf(&b, "%s%s%s\n", name, strings.Repeat(" ", nameWidth+gap-utf8.RuneCountInString(name)), verdict)
 	}
+	write := func(prefix, text string) {
+		for _, line := range admin.Lines(oneLine(text), width-len(prefix)) {
+			b.WriteString(prefix + line + "\n")
+		}
+	}
 	if len(found.Tables) == 0 {
 		b.WriteString("There are no tables.\n")
 	} else {
@@ -122,17 +117,17 @@ func coverageTable(found audit.Coverage, width int) string {
 	for _, table := range slices.Concat(first, rest) {
 		row(table.Table, coverageWord(table))
 		for _, note := range table.Notes {
-			indent(&b, note, width)
+			write("    ", note)
 		}
 	}
 	for _, text := range slices.Concat(found.Functions, found.Unknown) {
 		b.WriteByte('\n')
-		wrap(&b, "", oneLine(text), width)
+		write("", text)
 	}
 	if !found.Installed {
 		b.WriteByte('\n')
-		wrap(&b, "", "pgwitness's trigger functions are not installed: `pgwitness audit harden` mends the table that is there, "+
-			"`pgwitness audit install` makes a new one.", width)
+		write("", "pgwitness's trigger functions are not installed: `pgwitness audit harden` mends the table that is there, "+
+			"`pgwitness audit install` makes a new one.")
 	}
 	return b.String()
 }
@@ -149,28 +144,4 @@ func coverageWord(table audit.TableCoverage) string {
 		return "by another trigger"
 	}
 	return "no"
-}
-
-func indent(b *strings.Builder, text string, width int) { wrap(b, "    ", oneLine(text), width) }
-
-// wrap writes text in lines of prefix and words.
-func wrap(b *strings.Builder, prefix, text string, width int) {
-	column := 0
-	for word := range strings.FieldsSeq(text) {
-		length := utf8.RuneCountInString(word)
-		switch {
-		case column == 0:
-			b.WriteString(prefix)
-			column = len(prefix)
-		case column+1+length > width:
-			b.WriteString("\n" + prefix)
-			column = len(prefix)
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += length
-	}
-	b.WriteByte('\n')
 }

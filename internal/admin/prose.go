@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // textWidth is where prose is wrapped.
@@ -14,25 +15,32 @@ const textWidth = 100
 // Comment writes text as an SQL comment, folded into lines. Names may hold line breaks; what follows one would be executed.
 func Comment(b *strings.Builder, text string) { Wrap(b, "-- ", text) }
 
-// Wrap writes text in lines of prefix and words, with every control character turned into a space.
+// Wrap writes text in lines of prefix and words.
 func Wrap(b *strings.Builder, prefix, text string) {
-	width := 0
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || unicode.IsControl(r) }) {
-		switch {
-		case width == 0:
-			b.WriteString(prefix)
-			width = len(prefix)
-		case width+1+len(word) > textWidth:
-			b.WriteString("\n" + prefix)
-			width = len(prefix)
-		default:
-			b.WriteByte(' ')
-			width++
-		}
-		b.WriteString(word)
-		width += len(word)
+	for _, line := range Lines(text, textWidth-len(prefix)) {
+		b.WriteString(prefix + line + "\n")
 	}
-	b.WriteByte('\n')
+}
+
+// Lines folds text into lines of at most width columns, with every control character turned into a space. A word that is
+// longer has a line of its own; a text without words is one empty line.
+func Lines(text string, width int) []string {
+	var lines []string
+	line, room := "", 0
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		n := utf8.RuneCountInString(word)
+		if line != "" && n+1 > room {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line == "" {
+			line, room = word, width-n
+		} else {
+			line += " " + word
+			room -= n + 1
+		}
+	}
+	return append(lines, line)
 }
 
 // SetLockTimeout is the statement that sets lock_timeout, without a semicolon.

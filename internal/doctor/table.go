@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"pgwitness/internal/admin"
 	"pgwitness/internal/terminal"
 )
 
@@ -91,7 +92,7 @@ func (t *tableWriter) check(c Check) {
 
 // paragraph writes text with head before its first line and a label, below which the other lines begin.
 func (t *tableWriter) paragraph(head string, indent int, label, colour, text string) {
-	for i, line := range wrap(printable(text), min(t.width-1-indent, textMost)-len(label)) {
+	for i, line := range admin.Lines(text, min(t.width-1-indent, textMost)-len(label)) {
 		if i > 0 {
 			head, label = strings.Repeat(" ", indent), strings.Repeat(" ", len(label))
 		}
@@ -138,26 +139,6 @@ func (t *tableWriter) remedies(checks []Check) {
 		gap := strings.Repeat(" ", longest+2-utf8.RuneCountInString(command))
 		t.line("  " + t.to.Paint(terminal.Bold, printable(command)) + gap + t.to.Paint(terminal.Gray, strings.Join(what, ", ")))
 	}
-}
-
-// wrap folds text into lines of at most width columns. A word that is longer has a line of its own.
-func wrap(text string, width int) []string {
-	var lines []string
-	line, room := "", 0
-	for word := range strings.FieldsSeq(text) {
-		n := utf8.RuneCountInString(word)
-		if line != "" && n+1 > room {
-			lines = append(lines, line)
-			line = ""
-		}
-		if line == "" {
-			line, room = word, width-n
-		} else {
-			line += " " + word
-			room -= n + 1
-		}
-	}
-	return append(lines, line)
 }
 
 // printable turns what a terminal might obey into spaces: names may hold anything.
