@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -31,10 +30,7 @@ type testServer struct {
 
 // eachVersion runs f as a subtest for each version, and with -short for the last of them.
 func eachVersion(t *testing.T, versions []int, f func(*testing.T, *testServer)) {
-	if testing.Short() {
-		versions = versions[len(versions)-1:]
-	}
-	for _, version := range versions {
+	for _, version := range pgtest.Versions(versions) {
 		t.Run(strconv.Itoa(version), func(t *testing.T) { f(t, startServer(t, version)) })
 	}
 }
@@ -71,15 +67,7 @@ func (s *testServer) connect(t *testing.T, database string) *pgconn.PgConn {
 // connectAs is connect for another user, who is made if need be, with startup options such as "-c lock_timeout=1s".
 func (s *testServer) connectAs(t *testing.T, database, user, options string) *pgconn.PgConn {
 	t.Helper()
-	conn, err := pgconn.ConnectConfig(t.Context(), s.configAs(t, database, user, options))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close(context.Background())
-		<-conn.CleanupDone()
-	})
-	return conn
+	return pgtest.Connect(t, s.configAs(t, database, user, options))
 }
 
 func (s *testServer) configAs(t *testing.T, database, user, options string) *pgconn.Config {

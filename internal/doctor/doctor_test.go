@@ -23,11 +23,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // eachVersion runs f with the oldest and the newest server, which has the database shop; with -short with the newest alone.
 func eachVersion(t *testing.T, f func(*testing.T, *site)) {
-	versions := []int{14, 18}
-	if testing.Short() {
-		versions = versions[1:]
-	}
-	for _, version := range versions {
+	for _, version := range pgtest.Versions([]int{14, 18}) {
 		t.Run(strconv.Itoa(version), func(t *testing.T) {
 			f(t, newSite(t, version))
 		})

@@ -33,10 +33,7 @@ type testServer struct {
 
 // eachVersion runs f as a subtest for each version, and with -short for the last of them.
 func eachVersion(t *testing.T, versions []int, f func(*testing.T, *testServer)) {
-	if testing.Short() {
-		versions = versions[len(versions)-1:]
-	}
-	for _, version := range versions {
+	for _, version := range pgtest.Versions(versions) {
 		t.Run(strconv.Itoa(version), func(t *testing.T) {
 			f(t, startServer(t, version))
 		})
@@ -85,12 +82,12 @@ func connectTo(t *testing.T, cfg Config) *pgconn.PgConn {
 	t.Helper()
 	to := cfg.ConnConfig.Copy()
 	to.RuntimeParams["search_path"] = cfg.Schema
-	return connect(t, to)
+	return pgtest.Connect(t, to)
 }
 
 func (s *testServer) connect(t *testing.T, database string) *pgconn.PgConn {
 	t.Helper()
-	return connect(t, parse(t, s.DSN(database)))
+	return pgtest.Connect(t, parse(t, s.DSN(database)))
 }
 
 // as returns cfg for another user.
@@ -112,19 +109,6 @@ func parse(t *testing.T, dsn string) *pgconn.Config {
 		t.Fatal(err)
 	}
 	return cfg
-}
-
-func connect(t *testing.T, cfg *pgconn.Config) *pgconn.PgConn {
-	t.Helper()
-	conn, err := pgconn.ConnectConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close(context.Background())
-		<-conn.CleanupDone()
-	})
-	return conn
 }
 
 func exec(t *testing.T, conn *pgconn.PgConn, sql string) {

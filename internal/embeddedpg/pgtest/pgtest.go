@@ -1,9 +1,11 @@
-// Package pgtest starts real PostgreSQL servers in tests.
+// Package pgtest starts real PostgreSQL servers in tests, and connects to them.
 package pgtest
 
 import (
+	"context"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
 
 	"pgwitness/internal/embeddedpg"
@@ -34,4 +36,26 @@ func Start(tb testing.TB, cfg embeddedpg.Config) *embeddedpg.Server {
 		}
 	})
 	return server
+}
+
+// Versions are the versions to run a test against: all that are given, and with -short the last of them.
+func Versions(versions []int) []int {
+	if testing.Short() {
+		return versions[len(versions)-1:]
+	}
+	return versions
+}
+
+// Connect connects until the end of a test.
+func Connect(tb testing.TB, cfg *pgconn.Config) *pgconn.PgConn {
+	tb.Helper()
+	conn, err := pgconn.ConnectConfig(tb.Context(), cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = conn.Close(context.Background())
+		<-conn.CleanupDone()
+	})
+	return conn
 }
