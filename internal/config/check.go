@@ -36,6 +36,9 @@ func (m *merge) check(c *Config) {
 		c.HTTP.Listen = ""
 	}
 	m.reject("http.listen", checkListen(c.HTTP.Listen))
+	m.reject("http.linger", notNegative(c.HTTP.Linger))
+	m.reject("metrics.tables", checkSeries(c.Metrics.Tables))
+	m.reject("metrics.users", checkSeries(c.Metrics.Users))
 	m.checkSinks(c.Sinks)
 	m.checkConnection(&c.Source)
 }
@@ -120,6 +123,23 @@ func checkListen(address string) error {
 func positive[T time.Duration | Size](v T) error {
 	if v <= 0 {
 		return errors.New("want more than 0")
+	}
+	return nil
+}
+
+func notNegative(d time.Duration) error {
+	if d < 0 {
+		return errors.New("want a duration of 0 or more")
+	}
+	return nil
+}
+
+// maxSeries is what one label may take of the series that a Prometheus has for all it scrapes.
+const maxSeries = 1000
+
+func checkSeries(n int) error {
+	if n < 0 || n > maxSeries {
+		return fmt.Errorf("want 0 (off) to %d", maxSeries)
 	}
 	return nil
 }

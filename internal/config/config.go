@@ -16,8 +16,10 @@ type Config struct {
 	Sinks []Sink `koanf:"-"`
 	// Buffer bounds what is held in memory.
 	Buffer Buffer `koanf:"buffer"`
-	// HTTP serves /metrics, /healthz, /readyz and /status.
+	// HTTP serves /metrics, /healthz, /readyz, /status and a page.
 	HTTP HTTP `koanf:"http"`
+	// Metrics says which metrics there are beside those that every run has.
+	Metrics Metrics `koanf:"metrics"`
 	// StateDir is a directory for what pgwitness remembers between runs. Defaults to /var/lib/pgwitness.
 	StateDir string `koanf:"state_dir"`
 	// ShutdownGrace is how long a stopping pgwitness may take to finish and confirm the batch at hand. Defaults to 10s.
@@ -53,6 +55,9 @@ type Source struct {
 	// ReceiveTimeout is how long the link may be silent, a keepalive having been asked for, before it is given up as
 	// dead. Defaults to 60s.
 	ReceiveTimeout time.Duration `koanf:"receive_timeout"`
+	// StandbyDSNFile names a file with a connection string a line: the physical standbys whose copy of the slot is watched, so
+	// that a failover which would lose it is known beforehand. Read again at each dial. Defaults to empty: none is.
+	StandbyDSNFile string `koanf:"standby_dsn_file"`
 }
 
 // The types of sink.
@@ -97,6 +102,25 @@ type HTTP struct {
 	// Listen is the address, host:port or :port; empty turns the server off, and so does "off", which Load makes empty.
 	// Defaults to :9717.
 	Listen string `koanf:"listen"`
+	// WebConfig names a file in the format of Prometheus's exporters that turns on TLS and basic authentication. Defaults to
+	// empty: neither.
+	WebConfig string `koanf:"web_config"`
+	// ShowEvents lets whoever reaches the address read events, with all that is in their rows. Defaults to false.
+	ShowEvents bool `koanf:"show_events"`
+	// Pprof serves Go's profiles below /debug/pprof/. Defaults to false.
+	Pprof bool `koanf:"pprof"`
+	// Linger is how long the address is still served after a run that ended because a person is needed (exit codes 3 and 4), so
+	// that the next scrape sees it. Defaults to 0: not at all.
+	Linger time.Duration `koanf:"linger"`
+}
+
+// Metrics are those that cost a series for each value found in the audit rows.
+type Metrics struct {
+	// Tables is of how many audited tables rows are counted by table and operation, first come; the others are counted
+	// together. Defaults to 0: nothing is counted by table.
+	Tables int `koanf:"tables"`
+	// Users is the same for the rows' user_name. Defaults to 0: nothing is counted by user.
+	Users int `koanf:"users"`
 }
 
 // The log's formats.

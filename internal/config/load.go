@@ -289,6 +289,12 @@ func decodeValue(from, to reflect.Value) (any, error) {
 			return nil, errors.New("want a whole number")
 		}
 		return parsed, nil
+	case *bool:
+		parsed, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, errors.New("want true or false")
+		}
+		return parsed, nil
 	case *Size:
 		err := target.UnmarshalText([]byte(text))
 		return *target, err

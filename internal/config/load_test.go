@@ -91,7 +91,14 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		"PGWITNESS_SOURCE_STATUS_INTERVAL=1s",
 		"PGWITNESS_SOURCE_RECEIVE_TIMEOUT=2s",
 		"PGWITNESS_BUFFER_MAX_BYTES=64KiB",
+		"PGWITNESS_SOURCE_STANDBY_DSN_FILE=/standbys",
 		"PGWITNESS_HTTP_LISTEN=off",
+		"PGWITNESS_HTTP_WEB_CONFIG=/web",
+		"PGWITNESS_HTTP_SHOW_EVENTS=true",
+		"PGWITNESS_HTTP_PPROF=1",
+		"PGWITNESS_HTTP_LINGER=30s",
+		"PGWITNESS_METRICS_TABLES=20",
+		"PGWITNESS_METRICS_USERS=30",
 		"PGWITNESS_STATE_DIR=/s",
 		"PGWITNESS_SHUTDOWN_GRACE=3s",
 		"PGWITNESS_LOG_LEVEL=debug",
@@ -105,12 +112,14 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	want := &Config{
 		Source: Source{
 			DSN: testDSN, Password: "hush", Table: Table{"audit", "Log"}, Slot: "s", Publication: "My Pub", Name: "n",
-			StatusInterval: time.Second, ReceiveTimeout: 2 * time.Second,
+			StatusInterval: time.Second, ReceiveTimeout: 2 * time.Second, StandbyDSNFile: "/standbys",
 		},
 		Sinks: []Sink{{Type: "file", Name: "x", File: FileSink{
 			Path: "/a", RotateSize: 1 << 30, RotateEvery: 24 * time.Hour, Compress: "zstd", Keep: 7,
 		}}},
 		Buffer:        Buffer{64 << 10},
+		HTTP:          HTTP{WebConfig: "/web", ShowEvents: true, Pprof: true, Linger: 30 * time.Second},
+		Metrics:       Metrics{Tables: 20, Users: 30},
 		StateDir:      "/s",
 		ShutdownGrace: 3 * time.Second,
 		Log:           Log{slog.LevelDebug, "json"},
@@ -182,7 +191,7 @@ func TestMistakes(t *testing.T) {
 		{"variable beyond the list", "", []string{"PGWITNESS_SINKS_900_TYPE=stdout"}, nil, `sinks.1: missing, though there is a sinks.900`},
 		{"variable with a bad list", "", []string{"PGWITNESS_SINKS=[{type: stdout}"}, nil, `PGWITNESS_SINKS: not YAML: line 1: did not find expected ',' or ']'`},
 		{"variable that is no list", "", []string{"PGWITNESS_SINKS=stdout"}, nil, `PGWITNESS_SINKS: sinks: want a list, such as [{type: stdout}]`},
-		{"port that no Service link sets", "", []string{"PGWITNESS_HTTP_PORT=80"}, nil, `PGWITNESS_HTTP_PORT: unknown variable: did you mean PGWITNESS_HTTP_LISTEN?`},
+		{"port that no Service link sets", "", []string{"PGWITNESS_HTTP_PORT=80"}, nil, `PGWITNESS_HTTP_PORT: unknown variable: did you mean PGWITNESS_HTTP_PPROF?`},
 
 		{"not YAML", "source: {", nil, nil, `FILE: not YAML: line 1: did not find expected node content`},
 		{"two documents", "source:\n---\nsource:", nil, nil, `FILE: want a single YAML document: remove what follows the second ---`},
@@ -207,6 +216,9 @@ func TestMistakes(t *testing.T) {
 		{"zero size", "buffer: {max_bytes: 0}", nil, nil, `FILE:1: buffer.max_bytes: want more than 0`},
 		{"listen", "", nil, []Flag{{"--listen", "http.listen", "9717"}}, `--listen: http.listen: want host:port, :port or "off", such as :9717 or 127.0.0.1:9717`},
 		{"listen beyond the ports", "http: {listen: ':65536'}", nil, nil, `FILE:1: http.listen: want host:port, :port or "off", such as :9717 or 127.0.0.1:9717`},
+		{"linger", "http: {linger: -1s}", nil, nil, `FILE:1: http.linger: want a duration of 0 or more`},
+		{"truth", "http: {show_events: maybe}", nil, nil, `FILE:1: http.show_events: want true or false`},
+		{"series", "metrics: {tables: 1001, users: -1}", nil, nil, `FILE:1: metrics.tables: want 0 (off) to 1000; FILE:1: metrics.users: want 0 (off) to 1000`},
 		{"level", "log: {level: loud}", nil, nil, `FILE:1: log.level: want debug, info, warn or error`},
 		{"format", "log: {format: xml}", nil, nil, `FILE:1: log.format: want one of auto, text, json`},
 		{"state_dir", "state_dir: ''", nil, nil, `FILE:1: state_dir: want a directory`},
@@ -342,7 +354,7 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 func TestEveryFieldHasAKey(t *testing.T) {
 	for _, of := range []reflect.Type{
 		reflect.TypeFor[Config](), reflect.TypeFor[Source](), reflect.TypeFor[Sink](), reflect.TypeFor[FileSink](),
-		reflect.TypeFor[Buffer](), reflect.TypeFor[HTTP](), reflect.TypeFor[Log](),
+		reflect.TypeFor[Buffer](), reflect.TypeFor[HTTP](), reflect.TypeFor[Metrics](), reflect.TypeFor[Log](),
 	} {
 		for field := range of.Fields() {
 			if field.Tag.Get("koanf") == "" {
