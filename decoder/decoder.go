@@ -329,10 +329,10 @@ func (d *Decoder) emit(r *reader, batch *Batch, rel *relation, c change) {
 	line = strconv.AppendUint(line, d.seq, 10)
 	line = append(line, d.after...)
 	e.rowStart = int32(len(line))
-	line = appendRow(r, line, rel, c.row)
+	line = appendRow(r, line, rel, c.row, &e.named)
 	e.rowEnd = len(line)
 	if c.old != nil {
-		line = appendRow(r, append(line, `,"old":`...), rel, c.old)
+		line = appendRow(r, append(line, `,"old":`...), rel, c.old, nil)
 	}
 	if line = appendUnchanged(line, rel, c.row); c.op == OpInsert && len(line) > e.rowEnd {
 		r.fail("a column of an inserted row was not sent")
@@ -386,11 +386,13 @@ func (d *Decoder) appendID(line []byte, rel *relation, c change) []byte {
 	return line
 }
 
-// appendRow appends row as a JSON object of the columns that are known, in the table's order.
-func appendRow(r *reader, line []byte, rel *relation, row []value) []byte {
+// appendRow appends row as a JSON object of the columns that are known, in the table's order. It notes in named, which may be
+// nil, where the columns lie that name something.
+func appendRow(r *reader, line []byte, rel *relation, row []value, named *named) []byte {
 	if row == nil {
 		return append(line, "null"...)
 	}
+	begin := len(line)
 	line = append(line, '{')
 	first := true
 	for i := range rel.columns {
@@ -408,10 +410,15 @@ func appendRow(r *reader, line []byte, rel *relation, row []value) []byte {
 			continue
 		}
 		var ok bool
+		start := len(line)
 		if line, ok = appendJSON(line, row[i].text, c.format); !ok {
 			r.off = row[i].off
 			r.fail("the value of column %q is not valid for its type", c.name)
 			return line
+		}
+		if c.naming > 0 && named != nil {
+			at := &named[c.naming-1]
+			at.start, at.end = uint32(start-begin), uint32(len(line)-begin)
 		}
 	}
 	return append(line, '}')

@@ -1,6 +1,7 @@
 package decoder
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"time"
@@ -76,7 +77,8 @@ type Event struct {
 	Table string
 
 	line         []byte // with its newline
-	commitMicros int64  // since the Unix epoch
+	named        named
+	commitMicros int64 // since the Unix epoch
 	rowEnd       int
 	rowStart     int32
 	idEnd        int32 // the id's text is line[idStart:idEnd]
@@ -94,6 +96,17 @@ func (e *Event) Line() []byte { return e.line }
 
 // JSON is the event in the native format, without a newline. The bytes belong to the batch: read only.
 func (e *Event) JSON() []byte { return e.line[:len(e.line)-1] }
+
+// With returns a copy of e, in memory of its own, whose line ends in one member more: name, which needs no escape, and value,
+// which is JSON.
+func (e *Event) With(name string, value []byte) Event {
+	with := *e
+	with.line = make([]byte, 0, len(e.line)+len(name)+len(value)+len(`,"":`))
+	with.line = append(append(with.line, e.JSON()[:len(e.JSON())-1]...), `,"`...)
+	with.line = append(append(append(with.line, name...), `":`...), value...)
+	with.line = append(with.line, "}\n"...)
+	return with
+}
 
 // Row is the value of the native format's "row": a JSON object, or null for a TRUNCATE. Read only, as Line is.
 func (e *Event) Row() []byte { return e.line[e.rowStart:e.rowEnd] }
@@ -121,6 +134,32 @@ func (e *Event) Op() Op { return e.op }
 // Audited is the operation on the table being audited, as the row's event_type column says (in any case of letters);
 // OpOther where there is no such column or it says something else.
 func (e *Event) Audited() Op { return e.audited }
+
+// AuditedTable is the name of the table being audited, as the row's table_name column has it: seldom with its schema. It is
+// nil where there is no such column, or no value in it. Read only, as Line is.
+func (e *Event) AuditedTable() []byte { return e.text(namingTable) }
+
+// AuditedSchema is the schema of that table, as the row's schema_name column has it; nil as AuditedTable is, and always for
+// the seed's audit table, which has no such column. Read only, as Line is.
+func (e *Event) AuditedSchema() []byte { return e.text(namingSchema) }
+
+// User is who made the change, as the row's user_name column has it; nil as AuditedTable is. Read only, as Line is.
+func (e *Event) User() []byte { return e.text(namingUser) }
+
+// text is the value of one of the columns that name something.
+func (e *Event) text(naming int) []byte {
+	at := e.named[naming]
+	if at.end == 0 {
+		return nil
+	}
+	quoted := e.line[e.rowStart:][at.start:at.end]
+	if text := quoted[1 : len(quoted)-1]; !bytes.ContainsRune(text, '\\') {
+		return text
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // as in ID
+	return []byte(s)
+}
 
 // Incomplete says that the row tells of a DELETE and not of what was deleted: the seed's trigger writes nothing but nulls
 // into row_data then. The event is delivered as it is.

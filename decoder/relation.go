@@ -45,7 +45,21 @@ type column struct {
 	format    format
 	identity  bool // part of the replica identity
 	key       bool // part of the primary key
+	naming    int  // 0, or 1 + its index in namingColumns
 }
+
+// namingColumns are the columns that name what an event can be chosen by.
+var namingColumns = [...]string{namingTable: "table_name", namingSchema: "schema_name", namingUser: "user_name"}
+
+const (
+	namingTable = iota
+	namingSchema
+	namingUser
+)
+
+// named says where in the row's JSON the value of each of namingColumns lies, quotes included; {0, 0} where there is none. No
+// row that PostgreSQL can send is too large for these offsets.
+type named [len(namingColumns)]struct{ start, end uint32 }
 
 // relation is what a RELATION message said, until the next one for the same OID.
 type relation struct {
@@ -120,6 +134,9 @@ func (d *Decoder) relation(r *reader) uint32 {
 			rel.eventType = i
 		case string(name) == "row_data" && f == formatJSON:
 			rel.rowData = i
+		}
+		if f == formatString {
+			c.naming = 1 + slices.Index(namingColumns[:], string(name))
 		}
 		rel.columns[i], rel.byName[i] = c, i
 	}
