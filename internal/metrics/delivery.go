@@ -32,6 +32,16 @@ func (m *Metrics) Delivered(sink string, events, bytes int) {
 	m.update(func(*Snapshot) { delete(m.writing, sink) })
 }
 
+// Filtered implements pipeline.Observer.
+func (m *Metrics) Filtered(sink string, events int) {
+	m.filtered.WithLabelValues(sink).Add(float64(events))
+}
+
+// DeadLetter implements pipeline.Observer.
+func (m *Metrics) DeadLetter(sink string, events int) {
+	m.deadLetters.WithLabelValues(sink).Add(float64(events))
+}
+
 // transaction is one of which events are durable, and which may not be complete; its commit LSN is 0 where there is none.
 type transaction struct {
 	commit decoder.LSN

@@ -47,6 +47,8 @@ type Metrics struct {
 	sinkEvents      *prometheus.CounterVec
 	sinkBytes       *prometheus.CounterVec
 	sinkLastSuccess *prometheus.GaugeVec
+	filtered        *prometheus.CounterVec
+	deadLetters     *prometheus.CounterVec
 
 	mu      sync.Mutex
 	state   Snapshot             // guarded by mu
@@ -149,6 +151,12 @@ func (m *Metrics) register(cfg Config) {
 		"Events that the sink has made durable.", "sink")
 	m.sinkBytes = counters("sink_delivered_bytes_total",
 		"Size of the events that the sink has made durable, in the native format and before any compression.", "sink")
+	m.filtered = counters("filtered_events_total",
+		"Audit events that the sink was not given because its filter leaves them out, as configured. Such a sink does not hold "+
+			"everything: see that another one does.", "sink")
+	m.deadLetters = counters("dead_letter_events_total",
+		"Events that the sink refused for good and that are durable in its dead-letter file instead. Each is evidence that its "+
+			"destination does not have: read the file, mend the cause, and deliver them by hand.", "sink")
 	m.sinkLastSuccess = factory.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "sink_last_success_timestamp_seconds",
 		Help: "When the sink last made events durable, in Unix time; 0 if it has not yet. Old is bad only while there is " +
@@ -175,6 +183,8 @@ func (m *Metrics) initialise(sinks []string) {
 		m.sinkEvents.WithLabelValues(name)
 		m.sinkBytes.WithLabelValues(name)
 		m.sinkLastSuccess.WithLabelValues(name)
+		m.filtered.WithLabelValues(name)
+		m.deadLetters.WithLabelValues(name)
 		for _, reason := range sink.Reasons {
 			m.sinkFailures.WithLabelValues(name, reason)
 		}

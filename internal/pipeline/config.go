@@ -51,6 +51,10 @@ type Observer interface {
 	Attempt(sink string)
 	Failed(sink, reason string)
 	Delivered(sink string, events, bytes int)
+	// Filtered says that the sink's filter kept so many events from it, DeadLetter that so many which it refused for good are
+	// durable among its dead letters instead.
+	Filtered(sink string, events int)
+	DeadLetter(sink string, events int)
 	// Durable says that every sink has events, and everything before end; a transaction is complete once an end past its
 	// commit LSN was told. end may be 0, and there may be no events.
 	Durable(events []decoder.Event, end decoder.LSN)
@@ -76,4 +80,6 @@ type nobody struct{}
 func (nobody) Attempt(string)                       {}
 func (nobody) Failed(string, string)                {}
 func (nobody) Delivered(string, int, int)           {}
+func (nobody) Filtered(string, int)                 {}
+func (nobody) DeadLetter(string, int)               {}
 func (nobody) Durable([]decoder.Event, decoder.LSN) {}

@@ -92,6 +92,13 @@ func (h *handoff) full() bool {
 	return h.pending.Size() >= h.limit
 }
 
+// size is the memory that the events of both batches take, in bytes. That of the taken one does not change while it is taken.
+func (h *handoff) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pending.Size() + h.taken.Size()
+}
+
 // finish says why no more will come. Only the first reason counts.
 func (h *handoff) finish(err error) {
 	h.mu.Lock()
@@ -114,10 +121,10 @@ func (h *handoff) why() error {
 func (h *handoff) take() (*Batch, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.taken.reset()
 	if !h.pending.due {
 		return nil, h.end
 	}
-	h.taken.reset()
 	h.pending, h.taken = h.taken, h.pending
 	signal(h.room)
 	return h.taken, nil

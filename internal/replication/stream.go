@@ -130,6 +130,10 @@ func (s *Stream) Confirm(end decoder.LSN) {
 // Confirmed is the flush position, as far as it is known here.
 func (s *Stream) Confirmed() decoder.LSN { return decoder.LSN(s.confirmed.Load()) }
 
+// Buffered is the memory of the events that were received and are not durable yet, in bytes, and what bounds it but for a
+// single row that is larger by itself. It may be called at any time by any goroutine.
+func (s *Stream) Buffered() (size, limit int) { return s.handoff.size(), s.cfg.BufferBytes }
+
 // Origin waits for the first connection and returns what it is connected to, with the position the slot had then. It
 // returns why the stream ended if that comes first.
 func (s *Stream) Origin(ctx context.Context) (Mark, error) {
