@@ -24,6 +24,15 @@ type SinkState struct {
 	Position decoder.Position `json:"position"`
 	// LastSuccess is when the last write succeeded; zero before the first.
 	LastSuccess time.Time `json:"last_success,omitzero"`
+	// FailingSince is when the first of the failures came that no success has ended, and NextAttempt when it is tried again,
+	// past while that is being done; both are zero while State is another than "failing".
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	NextAttempt  time.Time `json:"next_attempt,omitzero"`
+	// Failures counts attempts to open it or to write to it that failed, DeliveredEvents and DeliveredBytes what it has made
+	// durable, in the native format and before any compression; all since this process began.
+	Failures        uint64 `json:"failures"`
+	DeliveredEvents uint64 `json:"delivered_events"`
+	DeliveredBytes  uint64 `json:"delivered_bytes"`
 }
 
 // job is one call of a sink, repeated until it succeeds: Open if open is set, Write otherwise.
@@ -75,11 +84,12 @@ func (w *worker) do(j job) error {
 		}
 		w.observer.Failed(w.name, sink.Reason(err))
 		if permanent(err) {
-			w.set(func(s *SinkState) { s.State, s.Error = "failing", err.Error() })
+			w.set(func(s *SinkState) { s.failed(err, time.Time{}) })
 			return err
 		}
-		w.failing(err)
-		if err := backoff.Wait(j.ctx); err != nil {
+		wait := backoff.Next()
+		w.failing(err, time.Now().Add(wait))
+		if err := retry.Pause(j.ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -114,6 +124,8 @@ func (w *worker) attempt(j job) error {
 	w.succeeded(func(s *SinkState) {
 		s.Position = events[len(events)-1].Position
 		s.LastSuccess = time.Now()
+		s.DeliveredEvents += uint64(len(events))
+		s.DeliveredBytes += uint64(bytes)
 	})
 	return nil
 }
@@ -142,10 +154,19 @@ func (w *worker) set(change func(*SinkState)) {
 	change(&w.state)
 }
 
+// failed notes a failure; next is when it is tried again, zero if it is not.
+func (s *SinkState) failed(err error, next time.Time) {
+	if s.State != "failing" {
+		s.FailingSince = time.Now()
+	}
+	s.State, s.Error, s.NextAttempt = "failing", err.Error(), next
+	s.Failures++
+}
+
 // failing notes a failure and says so, once for each failure that is not the one before.
-func (w *worker) failing(err error) {
+func (w *worker) failing(err error, next time.Time) {
 	before := w.current()
-	w.set(func(s *SinkState) { s.State, s.Error = "failing", err.Error() })
+	w.set(func(s *SinkState) { s.failed(err, next) })
 	if before.State != "failing" || before.Error != err.Error() {
 		w.log.Error("the sink fails: nothing is confirmed and nothing lost; trying again until it works", "error", err)
 	}
@@ -157,6 +178,7 @@ func (w *worker) succeeded(change func(*SinkState)) {
 	w.set(func(s *SinkState) {
 		change(s)
 		s.State, s.Error = "ok", ""
+		s.FailingSince, s.NextAttempt = time.Time{}, time.Time{}
 	})
 	if before.State == "failing" {
 		w.log.Info("the sink works again")

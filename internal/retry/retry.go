@@ -37,8 +37,11 @@ func (b *Backoff) Succeeded() { b.exponential.Reset() }
 func (b *Backoff) Next() time.Duration { return b.exponential.NextBackOff() }
 
 // Wait waits for Next, or until ctx is done, whose cause it then returns.
-func (b *Backoff) Wait(ctx context.Context) error {
-	timer := time.NewTimer(b.Next())
+func (b *Backoff) Wait(ctx context.Context) error { return Pause(ctx, b.Next()) }
+
+// Pause waits for wait, or until ctx is done, whose cause it then returns.
+func Pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
