@@ -23,6 +23,8 @@ type SlotState struct {
 	ConfirmedLag int64 `json:"confirmed_lag_bytes"`
 	// SafeWAL is how much more can be written before the slot may be lost; nil where max_slot_wal_keep_size is unlimited.
 	SafeWAL *int64 `json:"safe_wal_bytes"`
+	// Position is where the server's WAL ended.
+	Position decoder.LSN `json:"wal_lsn"`
 	// At is when the catalog was read, by our clock.
 	At time.Time `json:"at"`
 }
@@ -31,8 +33,8 @@ type SlotState struct {
 func (s *catalogSlot) state(position decoder.LSN) SlotState {
 	state := SlotState{
 		Active: s.Active, WALStatus: s.WALStatus, SafeWAL: s.SafeWALSize,
-		ConfirmedLag: max(0, int64(position-s.ConfirmedFlush)),
-		At:           time.Now(),
+		ConfirmedLag: max(0, int64(position-s.ConfirmedFlush)), Position: position,
+		At: time.Now(),
 	}
 	if s.RestartLSN != 0 { // a lost slot retains nothing
 		state.RetainedWAL = max(0, int64(position-s.RestartLSN))
