@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"pgwitness/decoder"
 	"pgwitness/sink"
 )
 
@@ -123,15 +124,20 @@ func (s *Sink) recallState(info os.FileInfo, mine bool) (state, error) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return st, err
-	case st.Origin != s.origin:
-		return st, fmt.Errorf("%w: %s holds events of %s, and this is %s: move it and %s away, or configure another path",
-			sink.ErrForeign, s.cfg.Path, describe(st.Origin), describe(s.origin), filepath.Base(statePath(s.cfg.Path)))
 	case s.file == nil || mine || st.Position.Compare(s.position) >= 0:
-		return st, nil
+		return st, s.continues(st, st.Position)
 	}
 	// There is no state yet, or the file was moved away while its last line was the only record of the position.
 	st = state{Origin: s.origin, Position: s.position, Begun: time.Now().UTC()}
 	return st, writeState(s.cfg.Path, st)
+}
+
+// continues checks that a file whose last event is at position, with the state st, is one of this stream.
+func (s *Sink) continues(st state, position decoder.Position) error {
+	if err := s.origin.Continues(st.Origin, position); err != nil {
+		return fmt.Errorf("%s, with %s beside it: %w", s.cfg.Path, filepath.Base(statePath(s.cfg.Path)), err)
+	}
+	return nil
 }
 
 // load finds where the events among the length bytes of file end, cuts what follows, and makes file and directory durable.
@@ -154,6 +160,10 @@ func (s *Sink) load(file *os.File, length int64, mine bool, st state) error {
 		if position, err = linePosition(file, start, end); err != nil {
 			return fmt.Errorf("%w: %s: the last line is no audit event: %w: move the file away", sink.ErrForeign, s.cfg.Path, err)
 		}
+	}
+	// Before anything is cut or written: a file that is refused stays as it is.
+	if err := s.continues(st, position); err != nil {
+		return err
 	}
 	if known := maxPosition(st.Position, s.position); position.Compare(known) < 0 {
 		return fmt.Errorf("%w: %s ends at %s, but events up to %s were written: restore the file, or move it away to go on in a new one",
@@ -178,6 +188,13 @@ func (s *Sink) load(file *os.File, length int64, mine bool, st state) error {
 	}
 	if err := syncDir(filepath.Dir(s.cfg.Path)); err != nil {
 		return err
+	}
+	if st.Timeline != s.origin.Timeline {
+		st.Origin = s.origin
+		if err := writeState(s.cfg.Path, st); err != nil {
+			return err
+		}
+		s.log.Info("going on with the file on the server's new timeline", "timeline", s.origin.Timeline, "position", position)
 	}
 	if _, err := file.Seek(end, io.SeekStart); err != nil {
 		return err

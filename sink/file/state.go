@@ -70,11 +70,6 @@ func writeFile(path string, text []byte) error {
 	return file.Close()
 }
 
-// describe names an origin in an error.
-func describe(o sink.Origin) string {
-	return fmt.Sprintf("slot %s of database %s on cluster %s, timeline %d", o.Slot, o.Database, o.SystemID, o.Timeline)
-}
-
 func maxPosition(p, q decoder.Position) decoder.Position {
 	if p.Compare(q) < 0 {
 		return q

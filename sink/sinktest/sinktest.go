@@ -63,6 +63,7 @@ func Run(t *testing.T, setup func(t *testing.T) Harness) {
 		{"obeys its context", (*suite).context},
 		{"recovers from a failure", (*suite).failure},
 		{"refuses a foreign origin", (*suite).foreignOrigin},
+		{"goes on on a timeline that descends from its own", (*suite).nextTimeline},
 		{"closes before it is open", (*suite).closeUnopened},
 	} {
 		t.Run(c.name, func(t *testing.T) {

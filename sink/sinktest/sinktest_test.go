@@ -19,7 +19,8 @@ const faultVariable = "PGWITNESS_SINKTEST_FAULT"
 
 var faults = []string{
 	"loses the last event", "changes the order", "retains the bytes", "changes the bytes", "writes a failed batch twice",
-	"forgets its position", "confirms before it is durable", "ignores its context", "takes any origin", "swallows failures",
+	"forgets its position", "confirms before it is durable", "ignores its context", "takes any origin", "takes any timeline",
+	"knows one timeline", "swallows failures",
 	"leaks a goroutine", "gives up for good",
 }
 
@@ -71,8 +72,14 @@ type memory struct {
 }
 
 func (m *memory) Open(_ context.Context, origin sink.Origin) (decoder.Position, error) {
-	if m.origin != (sink.Origin{}) && m.origin != origin && m.fault != "takes any origin" {
-		return decoder.Position{}, sink.ErrForeign
+	if m.origin.Slot != "" {
+		err := origin.Continues(m.origin, m.position)
+		switch {
+		case err == nil && m.fault == "knows one timeline" && m.origin.Timeline != origin.Timeline:
+			return decoder.Position{}, sink.ErrForeign
+		case err != nil && m.fault != "takes any origin" && (m.fault != "takes any timeline" || m.origin.Timeline == origin.Timeline):
+			return decoder.Position{}, err
+		}
 	}
 	m.origin = origin
 	if m.fault == "forgets its position" {

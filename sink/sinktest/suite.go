@@ -177,6 +177,9 @@ func (s *suite) foreignOrigin() {
 		"timeline": func(o *sink.Origin) { o.Timeline++ },
 		"database": func(o *sink.Origin) { o.Database = "crm" },
 		"slot":     func(o *sink.Origin) { o.Slot = "pgwitness_2" },
+		"timeline that begins before the last event": func(o *sink.Origin) {
+			o.Timeline, o.History = 2, []sink.Branch{{Timeline: Origin.Timeline, At: s.last.LSN}}
+		},
 	} {
 		origin := Origin
 		change(&origin)
@@ -193,6 +196,32 @@ func (s *suite) foreignOrigin() {
 	s.check()
 }
 
+func (s *suite) nextTimeline() {
+	if !s.Remembers {
+		return
+	}
+	s.open()
+	s.write(pgoutputtest.Events(firstLSN, 2, 2))
+	s.close()
+	promoted := Origin
+	promoted.Timeline, promoted.History = 3, []sink.Branch{{Timeline: 1, At: s.last.LSN + 1}, {Timeline: 2, At: s.last.LSN + 0x1000}}
+	s.openFor(promoted)
+	s.close()
+	promoted.History = nil // it holds that timeline's own events now, or at least its own position
+	s.openFor(promoted)
+	s.write(pgoutputtest.Events(s.last.LSN+0x2000, 1, 2))
+	s.close()
+	former := s.New(s.T)
+	if _, err := former.Open(s.Context(), Origin); !errors.Is(err, sink.ErrForeign) {
+		s.Errorf("Open for the timeline before returned %v, want %v", err, sink.ErrForeign)
+	}
+	if err := former.Close(); err != nil {
+		s.Errorf("Close after a refused Open: %v", err)
+	}
+	s.openFor(promoted)
+	s.check()
+}
+
 func (s *suite) closeUnopened() {
 	if err := s.New(s.T).Close(); err != nil {
 		s.Errorf("Close of a sink that is not open: %v", err)
@@ -202,8 +231,13 @@ func (s *suite) closeUnopened() {
 // open opens a new sink and checks the position that it reports.
 func (s *suite) open() {
 	s.Helper()
+	s.openFor(Origin)
+}
+
+func (s *suite) openFor(origin sink.Origin) {
+	s.Helper()
 	opened := s.New(s.T)
-	position, err := opened.Open(s.Context(), Origin)
+	position, err := opened.Open(s.Context(), origin)
 	if err != nil {
 		_ = opened.Close()
 		s.Fatalf("Open: %v", err)
