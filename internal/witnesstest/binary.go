@@ -1,7 +1,7 @@
 // Package witnesstest runs the real pgwitness binary as a child process, against a database that holds the seed's audit
 // table and, if wanted, behind a network that fails.
 //
-// A package that uses it has this TestMain, and lies two directories below the module's root:
+// A package that uses it has this TestMain:
 //
 //	func TestMain(m *testing.M) { witnesstest.Main(m) }
 package witnesstest
@@ -19,9 +19,6 @@ import (
 
 	"pgwitness/internal/embeddedpg/pgtest"
 )
-
-// moduleRoot is the module's root as seen from the directory that a test runs in.
-var moduleRoot = filepath.Join("..", "..")
 
 // Main runs a package's tests and removes the binary that they built.
 func Main(m *testing.M) {
@@ -48,8 +45,7 @@ func Binary(tb testing.TB) string {
 		if binary.dir, binary.err = os.MkdirTemp("", "pgwitness-binary-*"); binary.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "failpoints", "-o", binaryPath(), "./cmd/pgwitness")
-		cmd.Dir = moduleRoot
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "failpoints", "-o", binaryPath(), "pgwitness/cmd/pgwitness")
 		if output, err := cmd.CombinedOutput(); err != nil {
 			binary.err = fmt.Errorf("%w: %s", err, output)
 		}
