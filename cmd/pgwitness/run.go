@@ -19,6 +19,7 @@ import (
 	"pgwitness/internal/metrics"
 	"pgwitness/internal/pipeline"
 	"pgwitness/internal/replication"
+	"pgwitness/internal/status"
 	"pgwitness/internal/web"
 	"pgwitness/sink"
 	"pgwitness/sink/file"
@@ -87,6 +88,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		Sinks: sinkNames(cfg.Sinks), Version: build.Version, Commit: build.Commit, GoVersion: build.Go,
 		StatusInterval: cfg.Source.StatusInterval,
 	})
+	meter := status.NewMeter(measured)
 	stream := replication.NewStream(replication.Config{
 		ConnConfig:     cfg.Source.ConnConfig,
 		Slot:           cfg.Source.Slot,
@@ -99,7 +101,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		BufferBytes:    int(cfg.Buffer.MaxBytes),
 		StatusInterval: cfg.Source.StatusInterval,
 		ReceiveTimeout: cfg.Source.ReceiveTimeout,
-		Observer:       measured,
+		Observer:       meter,
 		Logger:         log,
 	})
 	p := pipeline.New(pipeline.Config{
@@ -108,7 +110,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		Destinations: destinations,
 		Checkpoint:   store,
 		Grace:        cfg.ShutdownGrace,
-		Observer:     measured,
+		Observer:     meter,
 		Logger:       log,
 	})
 	if cfg.HTTP.Listen == "" {
@@ -116,8 +118,10 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	}
 	server, err := web.Listen(web.Config{
 		Listen: cfg.HTTP.Listen, Metrics: measured.Registry(), Healthy: measured.Healthy, Ready: measured.Ready, Logger: log,
-		Status: func() web.Status {
-			return web.NewStatus(build.Version, statusSource(cfg.Source), measured.Snapshot(), p.Sinks())
+		Status: func() status.Status {
+			about := status.Config{Version: build.Version, Source: statusSource(cfg.Source), ShowsEvents: cfg.HTTP.ShowEvents}
+			about.Buffer.Bytes, about.Buffer.Limit = stream.Buffered()
+			return meter.Status(about, measured.Snapshot(), p.Sinks())
 		},
 	})
 	if err != nil {
@@ -139,8 +143,8 @@ func serveAround(ctx context.Context, server *web.Server, p *pipeline.Pipeline) 
 }
 
 // statusSource is what /status says of the configuration: names only.
-func statusSource(s config.Source) web.Source {
-	source := web.Source{Name: s.Name, Slot: s.Slot, Publication: s.Publication, Table: s.Table.String()}
+func statusSource(s config.Source) status.Source {
+	source := status.Source{Name: s.Name, Slot: s.Slot, Publication: s.Publication, Table: s.Table.String()}
 	if conn, err := s.ConnConfig(); err == nil { // it may fail in the midst of a rotation; the stream tells of that
 		source.Database = conn.Database
 	}

@@ -84,14 +84,6 @@ func TestSayEndsBar(t *testing.T) {
 	}
 }
 
-func TestGroup(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		if got := group(n); got != want {
-			t.Errorf("%d is written %s, want %s", n, got, want)
-		}
-	}
-}
-
 func TestSummaryColours(t *testing.T) {
 	for _, lost := range []int{0, 1} {
 		var shown bytes.Buffer

@@ -3,7 +3,6 @@ package demo
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"pgwitness/internal/terminal"
@@ -33,52 +32,39 @@ func (s *summary) show(to *screen) {
 		if count != 0 {
 			colour = terminal.Red
 		}
-		number(name, colour, group(count), remark)
+		number(name, colour, terminal.Group(count), remark)
 	}
 	to.say("")
-	number("committed", terminal.Bold, group(s.committed), "rows in custom_audit_log")
-	number("delivered", terminal.Bold, group(s.delivered), "events in the consumer's file, of "+group(s.transactions)+" transactions")
+	number("committed", terminal.Bold, terminal.Group(s.committed), "rows in custom_audit_log")
+	number("delivered", terminal.Bold, terminal.Group(s.delivered), "events in the consumer's file, of "+terminal.Group(s.transactions)+" transactions")
 	shouldBeZero("lost", s.lost(), "rows without an event")
-	shouldBeZero("invented", s.invented, "events without a row; "+group(int(s.rolledBack))+" rows were rolled back")
+	shouldBeZero("invented", s.invented, "events without a row; "+terminal.Group(int(s.rolledBack))+" rows were rolled back")
 	shouldBeZero("duplicates", s.duplicates, "events that are in the file twice")
 	shouldBeZero("out of order", s.disordered, "events that come before an earlier one")
 	if s.tampered > 0 {
 		shouldBeZero("tampering", s.tampered, "changes that somebody made to custom_audit_log itself")
 	}
 	if s.retained > 0 {
-		number("retention", terminal.Bold, group(s.retained), "expired rows of custom_audit_log that somebody deleted and had announced")
+		number("retention", terminal.Bold, terminal.Group(s.retained), "expired rows of custom_audit_log that somebody deleted and had announced")
 	}
 	if s.incomplete > 0 {
-		number("incomplete", terminal.Yellow, group(s.incomplete), "DELETEs of which the trigger says nothing: see pgwitness audit harden")
+		number("incomplete", terminal.Yellow, terminal.Group(s.incomplete), "DELETEs of which the trigger says nothing: see pgwitness audit harden")
 	}
 	to.say("")
-	number("rate", terminal.Bold, group(int(float64(s.delivered)/s.open.Seconds()+0.5)), "rows/s")
+	number("rate", terminal.Bold, terminal.Group(int(float64(s.delivered)/s.open.Seconds()+0.5)), "rows/s")
 	number("latency p50", terminal.Bold, milliseconds(s.latency.quantile(0.5)), "ms from commit to a line in the file, looked for every ms")
 	number("p99", terminal.Bold, milliseconds(s.latency.quantile(0.99)), "ms")
-	number("lag", terminal.Bold, group(int(s.lag.last)), "bytes of WAL unconfirmed; "+group(int(s.lag.first))+" when the shop closed")
+	number("lag", terminal.Bold, terminal.Group(int(s.lag.last)), "bytes of WAL unconfirmed; "+terminal.Group(int(s.lag.first))+" when the shop closed")
 	number("consumer", terminal.Bold, fmt.Sprintf("%.1f", 100*s.consumer.cpu.Seconds()/s.consumer.lived.Seconds()), "% of a core")
 	if s.consumer.memory > 0 {
-		number("", terminal.Bold, group(int(s.consumer.memory>>20)), "MB resident at most")
+		number("", terminal.Bold, terminal.Group(int(s.consumer.memory>>20)), "MB resident at most")
 	}
 	if s.consumer.kill {
-		number("killed", terminal.Bold, group(s.consumer.kills), "times with SIGKILL, and started again at once")
+		number("killed", terminal.Bold, terminal.Group(s.consumer.kills), "times with SIGKILL, and started again at once")
 	}
 	to.say("")
 }
 
 func milliseconds(d time.Duration) string {
 	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64)
-}
-
-// group writes a count with a comma between thousands.
-func group(n int) string {
-	digits := strconv.Itoa(n)
-	var grouped strings.Builder
-	for i, digit := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			grouped.WriteByte(',')
-		}
-		grouped.WriteRune(digit)
-	}
-	return grouped.String()
 }

@@ -1,9 +1,6 @@
 package web
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -43,20 +40,6 @@ func probe(check func() error) http.Handler {
 		}
 		writeText(w, http.StatusOK, "ok\n")
 	})
-}
-
-func writeStatus(w http.ResponseWriter, status Status) {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(status); err != nil {
-		writeText(w, http.StatusInternalServerError, fmt.Sprintf("encoding the status: %v\n", err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = body.WriteTo(w) // a client that has left needs no answer
 }
 
 func writeText(w http.ResponseWriter, code int, text string) {

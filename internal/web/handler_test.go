@@ -14,6 +14,7 @@ import (
 
 	"pgwitness/internal/metrics"
 	"pgwitness/internal/pgoutputtest"
+	"pgwitness/internal/status"
 )
 
 func TestRoutes(t *testing.T) {
@@ -118,9 +119,10 @@ func parse(t *testing.T, res response) map[string]*dto.MetricFamily {
 // TestScrapeWhileObserving is for the race detector; and what was counted must be there in the end.
 func TestScrapeWhileObserving(t *testing.T) {
 	m := metrics.New(metrics.Config{Sinks: []string{"a", "b"}})
+	meter := status.NewMeter(m)
 	server, _ := start(t, Config{
 		Metrics: m.Registry(), Healthy: m.Healthy, Ready: m.Ready,
-		Status: func() Status { return NewStatus("v1", Source{}, m.Snapshot(), nil) },
+		Status: func() status.Status { return meter.Status(status.Config{}, m.Snapshot(), nil) },
 	})
 	const rounds = 50
 	events := pgoutputtest.Events(0x1000, 2, 3)
@@ -128,25 +130,25 @@ func TestScrapeWhileObserving(t *testing.T) {
 	for _, sink := range []string{"a", "b"} {
 		observers.Go(func() {
 			for range rounds {
-				m.Attempt(sink)
-				m.Failed(sink, "timeout")
-				m.Attempt(sink)
-				m.Delivered(sink, 6, 600)
+				meter.Attempt(sink)
+				meter.Failed(sink, "timeout")
+				meter.Attempt(sink)
+				meter.Delivered(sink, 6, 600)
 			}
 		})
 	}
 	observers.Go(func() {
 		for range rounds {
-			m.Durable(events, 0x1130)
+			meter.Durable(events, 0x1130)
 		}
 	})
 	observers.Go(func() {
 		for range rounds {
-			m.Streaming(true)
-			m.Received(0x1130)
-			m.Flushed(0x1130)
-			m.Streaming(false)
-			m.Reconnect("closed")
+			meter.Streaming(true)
+			meter.Received(0x1130)
+			meter.Flushed(0x1130)
+			meter.Streaming(false)
+			meter.Reconnect("closed")
 		}
 	})
 	for range 10 {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pgwitness/internal/status"
 )
 
 // ErrListen is an address that cannot be listened on: a person must change the configuration (exit code 2).
@@ -23,7 +25,7 @@ type Config struct {
 	// Metrics is what /metrics shows. It has no default.
 	Metrics prometheus.Gatherer
 	// Status returns what /status shows. It has no default.
-	Status func() Status
+	Status func() status.Status
 	// Healthy says why /healthz shall fail, or nil. Defaults to nil: it never does.
 	Healthy func() error
 	// Ready says why /readyz shall fail, or nil. Defaults to nil: it never does.

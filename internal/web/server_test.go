@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
+
+	"pgwitness/internal/status"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +33,7 @@ func start(t *testing.T, cfg Config) (*Server, func() error) {
 		cfg.Metrics = prometheus.NewRegistry()
 	}
 	if cfg.Status == nil {
-		cfg.Status = func() Status { return Status{} }
+		cfg.Status = func() status.Status { return status.Status{} }
 	}
 	server, err := Listen(cfg)
 	if err != nil {
