@@ -106,7 +106,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	})
 	p := pipeline.New(pipeline.Config{
 		Stream:       stream,
-		Monitor:      replication.NewMonitor(stream, 0, measured.ObserveSlot),
+		Monitor:      replication.NewMonitor(stream, 0, measured),
 		Destinations: destinations,
 		Checkpoint:   store,
 		Grace:        cfg.ShutdownGrace,

@@ -18,6 +18,8 @@ const (
 // Ready says why nothing is being streamed, or nil if something is.
 func (m *Metrics) Ready() error {
 	switch s := m.Snapshot(); {
+	case s.ExitCode != 0:
+		return fmt.Errorf("the run has ended with exit code %d; the log says why", s.ExitCode)
 	case s.Streaming:
 		return nil
 	case s.Reconnect == "":
@@ -32,7 +34,10 @@ func (m *Metrics) Ready() error {
 func (m *Metrics) Healthy() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if silent := time.Since(m.heard); silent > m.statusInterval+streamSilence {
+	if m.state.ExitCode != 0 {
+		return nil // it lingers so that it is seen, and a restart does not mend what ended it
+	}
+	if silent := time.Since(m.heard); silent > m.cfg.StatusInterval+streamSilence {
 		return fmt.Errorf("the stream has given no sign of life for %s", silent.Round(time.Second))
 	}
 	for sink, since := range m.writing {

@@ -1,13 +1,16 @@
 package metrics
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"go.uber.org/goleak"
 
@@ -18,10 +21,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// everything returns Metrics of which every series is shown.
+func everything(t testing.TB, sinks ...string) *Metrics {
+	t.Helper()
+	m := New(Config{Sinks: sinks, Tables: 25, Users: 25, Buffered: func() (int, int) { return 1, 2 }})
+	zone, safe, yes := time.Now(), int64(1), true
+	m.ObserveServer(replication.ServerState{Timeline: 1})
+	m.ObserveSlot(replication.SlotState{SafeWAL: &safe, InactiveSince: &zone, Failover: &yes, At: zone})
+	m.ObserveTable(&replication.TableState{Bytes: 1, Oldest: &zone})
+	m.ObserveStandby(replication.StandbyState{Name: "b:5432", Ready: true, At: zone})
+	m.Durable(decode(t, 0x1000, pgoutputtest.Insert(pgoutputtest.RelationOID, auditRow("INSERT")...)), 0x1030)
+	return m
+}
+
 func TestLint(t *testing.T) {
-	m := New(Config{Sinks: []string{"file"}})
-	m.ObserveSlot(replication.SlotState{SafeWAL: new(int64)})
-	problems, err := testutil.GatherAndLint(m.Registry())
+	problems, err := testutil.GatherAndLint(everything(t, "file").Registry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,51 +44,64 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// names are all of pgwitness's own; those before the slot's are there from the beginning.
-var names = strings.Fields(`
-	pgwitness_build_info pgwitness_active pgwitness_source_connected pgwitness_source_reconnects_total
-	pgwitness_received_lsn_bytes pgwitness_confirmed_lsn_bytes pgwitness_transactions_total pgwitness_events_total
-	pgwitness_tamper_events_total pgwitness_retention_events_total pgwitness_incomplete_events_total pgwitness_audited_operations_total pgwitness_decode_errors_total
-	pgwitness_commit_to_durable_seconds
-	pgwitness_sink_attempts_total pgwitness_sink_failures_total pgwitness_sink_delivered_events_total
-	pgwitness_sink_delivered_bytes_total pgwitness_sink_last_success_timestamp_seconds
-	pgwitness_slot_last_read_timestamp_seconds pgwitness_slot_active pgwitness_slot_retained_wal_bytes
-	pgwitness_slot_confirmed_lag_bytes pgwitness_slot_safe_wal_bytes pgwitness_slot_wal_status`)
-
-// own returns the names of the metrics that m shows now, without those of Go and the process.
-func own(t *testing.T, m *Metrics) string {
+// own returns the metrics that m shows now, by their names, without those of Go and the process.
+func own(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 	t.Helper()
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
+	found := map[string]*dto.MetricFamily{}
 	for _, family := range families {
 		if strings.HasPrefix(family.GetName(), namespace) {
-			found = append(found, family.GetName())
+			found[family.GetName()] = family
 		}
 	}
-	return strings.Join(found, "\n")
+	return found
 }
 
-func TestNames(t *testing.T) {
-	m := New(Config{Sinks: []string{"file"}})
-	shown := own(t, m) + "\n"
-	for _, name := range names {
-		early := !strings.HasPrefix(name, "pgwitness_slot_") || name == "pgwitness_slot_last_read_timestamp_seconds"
-		if got := strings.Contains(shown, name+"\n"); got != early {
-			t.Errorf("before the slot was read, %s is shown: %t, want %t", name, got, early)
+// What is shown is what is defined.
+func TestDefinitions(t *testing.T) {
+	shown := own(t, everything(t, "file"))
+	for _, d := range Definitions() {
+		family := shown[d.Name]
+		if family == nil {
+			t.Errorf("%s is defined and not shown", d.Name)
+			continue
+		}
+		delete(shown, d.Name)
+		if got := strings.ToLower(family.GetType().String()); got != string(d.Type) {
+			t.Errorf("%s is a %s, and defined as a %s", d.Name, got, d.Type)
+		}
+		var labels []string
+		for _, pair := range family.GetMetric()[0].GetLabel() {
+			labels = append(labels, pair.GetName())
+		}
+		want := slices.Sorted(slices.Values(d.Labels))
+		if diff := cmp.Diff(want, labels, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the labels of %s are not those that are defined (-want +got):\n%s", d.Name, diff)
 		}
 	}
-	m.ObserveSlot(replication.SlotState{SafeWAL: new(int64)})
-	shown = own(t, m) + "\n"
-	for _, name := range names {
-		if !strings.Contains(shown, name+"\n") {
-			t.Errorf("after the slot was read, %s is not shown", name)
-		}
+	for name := range shown {
+		t.Errorf("%s is shown and not defined", name)
 	}
-	if got := strings.Count(shown, "\n"); got != len(names) {
-		t.Errorf("%d metrics are shown, %d are in the list:\n%s", got, len(names), shown)
+}
+
+// What is not known is absent: a 0 would be a good value, or an alarming one.
+func TestAbsent(t *testing.T) {
+	absent := strings.Fields(`
+		pgwitness_source_timeline pgwitness_source_clock_offset_seconds pgwitness_last_event_timestamp_seconds
+		pgwitness_audited_rows_total pgwitness_audited_user_rows_total pgwitness_buffer_bytes pgwitness_buffer_limit_bytes
+		pgwitness_slot_active pgwitness_slot_inactive_since_timestamp_seconds pgwitness_slot_retained_wal_bytes
+		pgwitness_slot_confirmed_lag_bytes pgwitness_slot_safe_wal_bytes pgwitness_slot_wal_status
+		pgwitness_slot_spilled_transactions_total pgwitness_slot_spilled_bytes_total pgwitness_slot_failover_enabled
+		pgwitness_standby_slot_ready pgwitness_standby_last_read_timestamp_seconds
+		pgwitness_audit_table_bytes pgwitness_audit_table_oldest_row_timestamp_seconds`)
+	shown := own(t, New(Config{Sinks: []string{"file"}}))
+	for _, d := range Definitions() {
+		if got, want := shown[d.Name] == nil, slices.Contains(absent, d.Name); got != want {
+			t.Errorf("%s is absent: %t, want %t", d.Name, got, want)
+		}
 	}
 }
 
@@ -109,12 +136,18 @@ pgwitness_audited_operations_total{operation="other"} 0
 pgwitness_audited_operations_total{operation="truncate"} 0
 pgwitness_audited_operations_total{operation="update"} 0
 pgwitness_build_info{commit="abc",goversion="go1",version="v1.2.3"} 1
+pgwitness_dead_letter_events_total{sink="archive"} 0
+pgwitness_dead_letter_events_total{sink="file"} 0
 pgwitness_events_total{op="delete"} 0
 pgwitness_events_total{op="insert"} 0
 pgwitness_events_total{op="truncate"} 0
 pgwitness_events_total{op="update"} 0
+pgwitness_filtered_events_total{sink="archive"} 0
+pgwitness_filtered_events_total{sink="file"} 0
 pgwitness_incomplete_events_total 0
 pgwitness_retention_events_total 0
+pgwitness_run_ended{exit_code="3"} 0
+pgwitness_run_ended{exit_code="4"} 0
 pgwitness_sink_attempts_total{sink="archive"} 0
 pgwitness_sink_attempts_total{sink="file"} 0
 pgwitness_sink_failures_total{reason="canceled",sink="archive"} 0
@@ -131,6 +164,8 @@ pgwitness_sink_failures_total{reason="other",sink="archive"} 0
 pgwitness_sink_failures_total{reason="other",sink="file"} 0
 pgwitness_sink_failures_total{reason="permission",sink="archive"} 0
 pgwitness_sink_failures_total{reason="permission",sink="file"} 0
+pgwitness_sink_failures_total{reason="rejected",sink="archive"} 0
+pgwitness_sink_failures_total{reason="rejected",sink="file"} 0
 pgwitness_sink_failures_total{reason="timeout",sink="archive"} 0
 pgwitness_sink_failures_total{reason="timeout",sink="file"} 0
 pgwitness_slot_last_read_timestamp_seconds 0
@@ -145,6 +180,7 @@ pgwitness_source_reconnects_total{reason="slot_busy"} 0
 pgwitness_source_reconnects_total{reason="slot_endangered"} 0
 pgwitness_source_reconnects_total{reason="starting"} 0
 pgwitness_source_reconnects_total{reason="timeout"} 0
+pgwitness_standby 0
 pgwitness_tamper_events_total{op="delete"} 0
 pgwitness_tamper_events_total{op="truncate"} 0
 pgwitness_tamper_events_total{op="update"} 0
@@ -173,8 +209,8 @@ pgwitness_source_connected 1
 			Since: began, Streaming: true, StreamingSince: began.Add(time.Second), Reconnect: "dns",
 			Received: 0x1_0000_0010, Confirmed: 0x1_0000_0000,
 		}
-		if got := m.Snapshot(); got != want {
-			t.Errorf("the snapshot is %+v, want %+v", got, want)
+		if diff := cmp.Diff(want, m.Snapshot()); diff != "" {
+			t.Errorf("the snapshot is not what is wanted (-want +got):\n%s", diff)
 		}
 		if got := testutil.ToFloat64(m.reconnects.WithLabelValues("dns")); got != 1 {
 			t.Errorf("%v reconnects for dns, want 1", got)
@@ -210,8 +246,12 @@ pgwitness_slot_wal_status{status="reserved"} 0
 pgwitness_slot_wal_status{status="unreserved"} 1
 `)
 	m.ObserveSlot(replication.SlotState{WALStatus: "reserved", At: at})
-	if shown := own(t, m); strings.Contains(shown, "pgwitness_slot_safe_wal_bytes") {
-		t.Error("slot_safe_wal_bytes is shown though nothing limits the slot's WAL")
+	for _, name := range []string{
+		"pgwitness_slot_safe_wal_bytes", "pgwitness_slot_inactive_since_timestamp_seconds", "pgwitness_slot_failover_enabled",
+	} {
+		if own(t, m)[name] != nil {
+			t.Errorf("%s is shown though the catalog does not have it", name)
+		}
 	}
 }
 
@@ -241,7 +281,7 @@ pgwitness_sink_last_success_timestamp_seconds{sink="file"} 9.466848e+08
 }
 
 // decode returns the events of one transaction that commits at lsn with these changes of the seed's audit table.
-func decode(t *testing.T, lsn decoder.LSN, changes ...[]byte) []decoder.Event {
+func decode(t testing.TB, lsn decoder.LSN, changes ...[]byte) []decoder.Event {
 	t.Helper()
 	d := decoder.New(decoder.Config{Source: "shop", Schema: "public", Table: "custom_audit_log"})
 	var batch decoder.Batch

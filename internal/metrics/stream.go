@@ -7,7 +7,10 @@ import (
 	"pgwitness/internal/replication"
 )
 
-var _ replication.Observer = (*Metrics)(nil)
+var (
+	_ replication.Observer        = (*Metrics)(nil)
+	_ replication.MonitorObserver = (*Metrics)(nil)
+)
 
 // Streaming implements replication.Observer.
 func (m *Metrics) Streaming(streaming bool) {
@@ -42,7 +45,32 @@ func (m *Metrics) Flushed(lsn decoder.LSN) {
 // DecodeError implements replication.Observer.
 func (m *Metrics) DecodeError() { m.decodeErrors.Inc() }
 
-// ObserveSlot is for the replication.Monitor.
+// Answering implements replication.MonitorObserver.
+func (m *Metrics) Answering(answering bool) {
+	m.update(func(s *Snapshot) { s.Answering = answering })
+}
+
+// ObserveServer implements replication.MonitorObserver.
+func (m *Metrics) ObserveServer(state replication.ServerState) {
+	m.update(func(s *Snapshot) { s.Server = &state })
+}
+
+// ObserveSlot implements replication.MonitorObserver.
 func (m *Metrics) ObserveSlot(state replication.SlotState) {
 	m.update(func(s *Snapshot) { s.Slot = &state })
+}
+
+// ObserveTable implements replication.MonitorObserver.
+func (m *Metrics) ObserveTable(state *replication.TableState) {
+	m.update(func(s *Snapshot) { s.Table = state })
+}
+
+// ObserveStandby implements replication.MonitorObserver.
+func (m *Metrics) ObserveStandby(state replication.StandbyState) {
+	m.update(func(s *Snapshot) { s.Standbys = withStandby(s.Standbys, state) })
+}
+
+// Ended says that the run has ended with this exit code, and that the process lingers so that it is seen.
+func (m *Metrics) Ended(exitCode int) {
+	m.update(func(s *Snapshot) { s.ExitCode, s.Answering = exitCode, false })
 }

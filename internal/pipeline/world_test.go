@@ -117,7 +117,7 @@ func (w *world) start() *run {
 		Schema: "public", Table: "custom_audit_log", Previous: previous, EndPos: w.endPos,
 		BufferBytes: w.buffer, Logger: log,
 	})
-	monitor := replication.NewMonitor(stream, 0, func(replication.SlotState) {})
+	monitor := replication.NewMonitor(stream, 0, nil)
 	cfg := pipeline.Config{Stream: stream, Monitor: monitor, Checkpoint: w, Logger: log}
 	for i, s := range w.sinks {
 		cfg.Destinations = append(cfg.Destinations, pipeline.Destination{Name: string(rune('a' + i)), Sink: s})

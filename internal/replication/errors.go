@@ -152,8 +152,11 @@ func fatal(err error) bool {
 	return errors.Is(err, ErrConfig) || errors.Is(err, ErrSetup) || errors.Is(err, ErrEvidence)
 }
 
+// ReasonSlotBusy is the word for a slot from which another consumer streams.
+const ReasonSlotBusy = "slot_busy"
+
 // Reasons are all the words that Observer.Reconnect is called with.
-var Reasons = []string{"shutdown", "starting", "slot_busy", "slot_endangered", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
+var Reasons = []string{"shutdown", "starting", ReasonSlotBusy, "slot_endangered", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
 
 // reason is the word for err.
 func reason(err error) string {
@@ -170,7 +173,7 @@ func reason(err error) string {
 	case errors.Is(err, errEndangered):
 		return "slot_endangered"
 	case errors.Is(err, errBusy):
-		return "slot_busy"
+		return ReasonSlotBusy
 	case errors.As(err, &pgErr):
 		switch pgErr.Code {
 		case codeAdminShutdown, codeCrashShutdown:
@@ -178,7 +181,7 @@ func reason(err error) string {
 		case codeCannotConnectNow:
 			return "starting"
 		case codeObjectInUse:
-			return "slot_busy"
+			return ReasonSlotBusy
 		case codeInvalidPassword, codeInvalidAuth, codeNoDatabase:
 			return "auth"
 		}

@@ -12,23 +12,6 @@ import (
 	"pgwitness/internal/retry"
 )
 
-// SlotState is what the catalog says of the slot, all sizes in bytes of WAL.
-type SlotState struct {
-	// Active says whether some consumer is connected to the slot.
-	Active bool `json:"active"`
-	// WALStatus is "reserved", "extended", "unreserved" or "lost".
-	WALStatus string `json:"wal_status"`
-	// RetainedWAL is what the server keeps for the slot; ConfirmedLag how far the flush position is behind.
-	RetainedWAL  int64 `json:"retained_wal_bytes"`
-	ConfirmedLag int64 `json:"confirmed_lag_bytes"`
-	// SafeWAL is how much more can be written before the slot may be lost; nil where max_slot_wal_keep_size is unlimited.
-	SafeWAL *int64 `json:"safe_wal_bytes"`
-	// Position is where the server's WAL ended.
-	Position decoder.LSN `json:"wal_lsn"`
-	// At is when the catalog was read, by our clock.
-	At time.Time `json:"at"`
-}
-
 // state is s as SlotState has it; position is where the server's WAL ends.
 func (s *catalogSlot) state(position decoder.LSN) SlotState {
 	state := SlotState{
@@ -42,27 +25,27 @@ func (s *catalogSlot) state(position decoder.LSN) SlotState {
 	return state
 }
 
-// WALStatuses are all values of SlotState.WALStatus.
-var WALStatuses = []string{"reserved", "extended", "unreserved", "lost"}
-
 // Monitor watches the slot and the publication in the catalog, on a connection of its own that may fail without
 // consequence for the stream.
 type Monitor struct {
-	stream  *Stream
-	every   time.Duration
-	observe func(SlotState)
-	log     *slog.Logger
+	stream   *Stream
+	every    time.Duration
+	observer MonitorObserver
+	log      *slog.Logger
 
 	end decoder.LSN // of the WAL, before the catalog was read last; owned by Run
 }
 
-// NewMonitor returns a Monitor for stream's slot that calls observe with what it reads, at each interval (which defaults
-// to 5 s).
-func NewMonitor(stream *Stream, every time.Duration, observe func(SlotState)) *Monitor {
+// NewMonitor returns a Monitor for stream's slot that tells observer (which defaults to nobody) what it reads, at each
+// interval (which defaults to 5 s).
+func NewMonitor(stream *Stream, every time.Duration, observer MonitorObserver) *Monitor {
 	if every <= 0 {
 		every = 5 * time.Second
 	}
-	return &Monitor{stream: stream, every: every, observe: observe, log: stream.log}
+	if observer == nil {
+		observer = nobodyWatches{}
+	}
+	return &Monitor{stream: stream, every: every, observer: observer, log: stream.log}
 }
 
 // Run watches until ctx is done, and then returns nil. It returns an ErrEvidence when rows may pass the stream unseen, as
@@ -173,7 +156,7 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 		m.stream.endangered.Store(cat.Slot.WALStatus == "unreserved" || cat.Slot.WALStatus == "lost")
 	}
 	if cat.Slot != nil && cat.WALPosition != nil {
-		m.observe(cat.Slot.state(*cat.WALPosition))
+		m.observer.ObserveSlot(cat.Slot.state(*cat.WALPosition))
 	}
 	if cat.Standby {
 		return nil // the stream has ended, or will
