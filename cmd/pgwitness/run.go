@@ -84,12 +84,15 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		return err
 	}
 	build := readBuildInfo()
+	var stream *replication.Stream
 	measured := metrics.New(metrics.Config{
 		Sinks: sinkNames(cfg.Sinks), Version: build.Version, Commit: build.Commit, GoVersion: build.Go,
+		Source: cfg.Source.Name, Slot: cfg.Source.Slot, Tables: cfg.Metrics.Tables, Users: cfg.Metrics.Users,
+		Buffered:       func() (size, limit int) { return stream.Buffered() }, // nobody scrapes before there is a stream
 		StatusInterval: cfg.Source.StatusInterval,
 	})
 	meter := status.NewMeter(measured)
-	stream := replication.NewStream(replication.Config{
+	stream = replication.NewStream(replication.Config{
 		ConnConfig:     cfg.Source.ConnConfig,
 		Slot:           cfg.Source.Slot,
 		Publication:    cfg.Source.Publication,
