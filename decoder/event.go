@@ -108,6 +108,13 @@ func (e *Event) With(name string, value []byte) Event {
 	return with
 }
 
+// Clone returns a copy of e in memory of its own, which outlasts the batch.
+func (e *Event) Clone() Event {
+	clone := *e
+	clone.line = bytes.Clone(e.line)
+	return clone
+}
+
 // Row is the value of the native format's "row": a JSON object, or null for a TRUNCATE. Read only, as Line is.
 func (e *Event) Row() []byte { return e.line[e.rowStart:e.rowEnd] }
 

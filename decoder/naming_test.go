@@ -65,7 +65,7 @@ func text(b []byte) string {
 	return string(b)
 }
 
-func TestWithIsTheSameEventAndOneMember(t *testing.T) {
+func TestCopiesAreTheSameEvent(t *testing.T) {
 	events := pgoutputtest.Events(0x16B3748, 1, 2)
 	e := &events[1]
 	before := string(e.Line())
@@ -76,7 +76,11 @@ func TestWithIsTheSameEventAndOneMember(t *testing.T) {
 	if string(with.Row()) != string(e.Row()) || with.ID() != e.ID() || with.Position != e.Position || string(with.User()) != "app" {
 		t.Errorf("it is another event: %s", with.JSON())
 	}
+	clone := e.Clone()
 	clear(e.Line())
+	if string(clone.Line()) != before || clone.ID() == e.ID() {
+		t.Errorf("the clone became %s", clone.Line())
+	}
 	if strings.Contains(string(with.Line()), "\x00") {
 		t.Error("it shares memory with the event")
 	}

@@ -16,6 +16,7 @@ import (
 	"pgwitness/decoder"
 	"pgwitness/internal/checkpoint"
 	"pgwitness/internal/config"
+	"pgwitness/internal/feed"
 	"pgwitness/internal/metrics"
 	"pgwitness/internal/pipeline"
 	"pgwitness/internal/replication"
@@ -92,6 +93,12 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		StatusInterval: cfg.Source.StatusInterval,
 	})
 	meter := status.NewMeter(measured)
+	var observer pipeline.Observer = meter
+	var events *feed.Feed
+	if cfg.HTTP.Listen != "" && cfg.HTTP.ShowEvents {
+		events = feed.New(feed.Config{Next: meter})
+		observer = events
+	}
 	stream = replication.NewStream(replication.Config{
 		ConnConfig:     cfg.Source.ConnConfig,
 		Slot:           cfg.Source.Slot,
@@ -113,7 +120,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		Destinations: destinations,
 		Checkpoint:   store,
 		Grace:        cfg.ShutdownGrace,
-		Observer:     meter,
+		Observer:     observer,
 		Logger:       log,
 	})
 	if cfg.HTTP.Listen == "" {
@@ -121,6 +128,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	}
 	server, err := web.Listen(web.Config{
 		Listen: cfg.HTTP.Listen, Metrics: measured.Registry(), Healthy: measured.Healthy, Ready: measured.Ready, Logger: log,
+		Events: events,
 		Status: func() status.Status {
 			about := status.Config{Version: build.Version, Source: statusSource(cfg.Source), ShowsEvents: cfg.HTTP.ShowEvents}
 			about.Buffer.Bytes, about.Buffer.Limit = stream.Buffered()
@@ -130,7 +138,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	if err != nil {
 		return err
 	}
-	log.Info("serving /metrics, /healthz, /readyz and /status", "address", server.Addr().String())
+	log.Info("serving /metrics, /healthz, /readyz, /status and /events", "address", server.Addr().String())
 	return serveAround(ctx, server, p)
 }
 

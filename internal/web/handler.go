@@ -14,11 +14,12 @@ const index = `pgwitness
 /metrics  metrics for Prometheus
 /healthz  200 while the process makes progress, 503 when a restart may help
 /readyz   200 while audit rows are being streamed
-/status   what is going on, in JSON
+/status   what is going on, what is wrong and what to do, in JSON
+/events   the events that come, one a line, with http.show_events
 `
 
-// newHandler routes GET and HEAD; net/http answers the rest with 404 and 405.
-func newHandler(cfg Config) http.Handler {
+// newHandler routes GET and HEAD; net/http answers the rest with 404 and 405. What goes on for long ends once closing is closed.
+func newHandler(cfg Config, closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
@@ -27,6 +28,7 @@ func newHandler(cfg Config) http.Handler {
 	mux.Handle("GET /healthz", probe(cfg.Healthy))
 	mux.Handle("GET /readyz", probe(cfg.Ready))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, cfg.Status()) })
+	mux.HandleFunc("GET /events", events(cfg.Events, closing))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, index) })
 	return mux
 }

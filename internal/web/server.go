@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pgwitness/internal/feed"
 	"pgwitness/internal/status"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Metrics prometheus.Gatherer
 	// Status returns what /status shows. It has no default.
 	Status func() status.Status
+	// Events is what /events shows. Defaults to nil: it answers with 403.
+	Events *feed.Feed
 	// Healthy says why /healthz shall fail, or nil. Defaults to nil: it never does.
 	Healthy func() error
 	// Ready says why /readyz shall fail, or nil. Defaults to nil: it never does.
@@ -48,7 +51,7 @@ func (c *Config) setDefaults() {
 
 const (
 	// headerTimeout, requestTimeout and responseTimeout bound what one client can hold on to. No request has a body, and the
-	// longest response, /metrics, is some 20 kB.
+	// longest response, /metrics, is some 20 kB; /events has deadlines of its own.
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 10 * time.Second
 	responseTimeout = 30 * time.Second
@@ -74,10 +77,11 @@ func Listen(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("http.listen: %w on %q: %w; choose another address, or \"off\" for none",
 			ErrListen, cfg.Listen, cause(err))
 	}
-	return &Server{
+	closing := make(chan struct{})
+	server := &Server{
 		listener: listener,
 		http: http.Server{
-			Handler:           newHandler(cfg),
+			Handler:           newHandler(cfg, closing),
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       requestTimeout,
 			WriteTimeout:      responseTimeout,
@@ -85,7 +89,9 @@ func Listen(cfg Config) (*Server, error) {
 			MaxHeaderBytes:    headerLimit,
 			ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 		},
-	}, nil
+	}
+	server.http.RegisterOnShutdown(func() { close(closing) })
+	return server, nil
 }
 
 // cause is err without the words "listen tcp" and the address, which are said already.

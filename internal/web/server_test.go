@@ -39,6 +39,12 @@ func start(t *testing.T, cfg Config) (*Server, func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return server, serve(t, server)
+}
+
+// serve serves until the returned function, or the test's end, stops it.
+func serve(t *testing.T, server *Server) func() error {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- server.Run(ctx) }()
@@ -58,7 +64,7 @@ func start(t *testing.T, cfg Config) (*Server, func() error) {
 			t.Error(err)
 		}
 	})
-	return server, stop
+	return stop
 }
 
 type response struct {
