@@ -27,6 +27,7 @@ type Meter struct {
 	down       time.Time // since when there is no stream; zero while there is
 	lastTamper time.Time
 	events     series
+	operations [decoder.NumOps]uint64
 	latencies  latencies
 	sinks      map[string]*sinkMeter
 }
@@ -99,7 +100,10 @@ func (m *Meter) Durable(events []decoder.Event, end decoder.LSN) {
 	m.events.add(now.Unix(), len(events))
 	for i := range events {
 		e := &events[i]
-		if e.Kind() == decoder.KindTamper {
+		switch e.Kind() {
+		case decoder.KindAudit:
+			m.operations[e.Audited()]++
+		case decoder.KindTamper:
 			m.lastTamper = now
 		}
 		if e.LSN != m.open.commit {
@@ -133,6 +137,10 @@ func (m *Meter) read(s *Status, sinks []pipeline.SinkState) {
 	defer m.mu.Unlock()
 	s.Source.DownSince, s.LastTamper = m.down, m.lastTamper
 	s.EventsPerSecond = m.events.rates(since, second)
+	s.Operations = make(map[string]uint64, decoder.NumOps)
+	for op := range decoder.NumOps {
+		s.Operations[op.String()] = m.operations[op]
+	}
 	s.Latency = m.latencies.read(s.At)
 	s.Sinks = make([]Sink, len(sinks))
 	for i, state := range sinks {

@@ -39,6 +39,9 @@ type Status struct {
 	TamperEvents     uint64 `json:"tamper_events"`
 	RetentionEvents  uint64 `json:"retention_events"`
 	IncompleteEvents uint64 `json:"incomplete_events"`
+	// Operations is how many of the events are audit rows, by the operation on the audited table: insert, update, delete,
+	// truncate and other.
+	Operations map[string]uint64 `json:"operations"`
 	// LastTamper is when the last tampering was delivered, left out if there was none since Since.
 	LastTamper time.Time `json:"last_tamper,omitzero"`
 }
