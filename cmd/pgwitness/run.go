@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"pgwitness/decoder"
 	"pgwitness/internal/checkpoint"
@@ -21,6 +22,7 @@ import (
 	"pgwitness/internal/pipeline"
 	"pgwitness/internal/replication"
 	"pgwitness/internal/status"
+	"pgwitness/internal/systemd"
 	"pgwitness/internal/web"
 	"pgwitness/sink"
 	"pgwitness/sink/file"
@@ -80,16 +82,12 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	if _, err := store.Load(); err != nil { // told at once, whether the database can be reached or not
 		return withCode(exitEvidence, err)
 	}
-	destinations, err := newSinks(cfg.Sinks, out, log)
-	if err != nil {
-		return err
-	}
 	build := readBuildInfo()
-	var stream *replication.Stream
+	var f *follower
 	measured := metrics.New(metrics.Config{
 		Sinks: sinkNames(cfg.Sinks), Version: build.Version, Commit: build.Commit, GoVersion: build.Go,
 		Source: cfg.Source.Name, Slot: cfg.Source.Slot, Tables: cfg.Metrics.Tables, Users: cfg.Metrics.Users,
-		Buffered:       func() (size, limit int) { return stream.Buffered() }, // nobody scrapes before there is a stream
+		Buffered:       func() (size, limit int) { return f.Buffered() }, // nobody scrapes before there is a stream
 		StatusInterval: cfg.Source.StatusInterval,
 	})
 	meter := status.NewMeter(measured)
@@ -99,58 +97,80 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		events = feed.New(feed.Config{Next: meter})
 		observer = events
 	}
-	stream = replication.NewStream(replication.Config{
-		ConnConfig:     cfg.Source.ConnConfig,
-		Slot:           cfg.Source.Slot,
-		Publication:    cfg.Source.Publication,
-		Schema:         cfg.Source.Table.Schema,
-		Table:          cfg.Source.Table.Name,
-		Source:         cfg.Source.Name,
-		Previous:       store.Load,
-		EndPos:         endPos,
-		BufferBytes:    int(cfg.Buffer.MaxBytes),
-		StatusInterval: cfg.Source.StatusInterval,
-		ReceiveTimeout: cfg.Source.ReceiveTimeout,
-		Observer:       meter,
-		Logger:         log,
+	f, err = newFollower(log, func(resumed bool) (*tenure, error) {
+		destinations, err := newSinks(cfg.Sinks, out, log)
+		if err != nil {
+			return nil, err
+		}
+		stream := replication.NewStream(replication.Config{
+			ConnConfig:     cfg.Source.ConnConfig,
+			Slot:           cfg.Source.Slot,
+			Publication:    cfg.Source.Publication,
+			Schema:         cfg.Source.Table.Schema,
+			Table:          cfg.Source.Table.Name,
+			Source:         cfg.Source.Name,
+			Previous:       store.Load,
+			Resumed:        resumed,
+			EndPos:         endPos,
+			BufferBytes:    int(cfg.Buffer.MaxBytes),
+			StatusInterval: cfg.Source.StatusInterval,
+			ReceiveTimeout: cfg.Source.ReceiveTimeout,
+			Observer:       meter,
+			Logger:         log,
+		})
+		return &tenure{stream: stream, pipeline: pipeline.New(pipeline.Config{
+			Stream:       stream,
+			Monitor:      replication.NewMonitor(stream, 0, measured),
+			Destinations: destinations,
+			Checkpoint:   store,
+			Grace:        cfg.ShutdownGrace,
+			Observer:     observer,
+			Logger:       log,
+		})}, nil
 	})
-	p := pipeline.New(pipeline.Config{
-		Stream:       stream,
-		Monitor:      replication.NewMonitor(stream, 0, measured),
-		Destinations: destinations,
-		Checkpoint:   store,
-		Grace:        cfg.ShutdownGrace,
-		Observer:     observer,
-		Logger:       log,
+	if err != nil {
+		return err
+	}
+	now := func() status.Status {
+		about := status.Config{Version: build.Version, Source: statusSource(cfg.Source), ShowsEvents: cfg.HTTP.ShowEvents}
+		about.Buffer.Bytes, about.Buffer.Limit = f.Buffered()
+		return meter.Status(about, measured.Snapshot(), f.Sinks())
+	}
+	notifier, err := systemd.New(systemd.Config{
+		State: func() string { return unitState(now()) }, Healthy: measured.Healthy, Logger: log,
 	})
+	if err != nil {
+		return withCode(exitUsage, err)
+	}
+	notify := func(running context.Context) error {
+		notifier.Run(running, ctx.Done())
+		return nil
+	}
 	if cfg.HTTP.Listen == "" {
-		return p.Run(ctx)
+		return runBeside(ctx, f, notify)
 	}
 	server, err := web.Listen(web.Config{
 		Listen: cfg.HTTP.Listen, Metrics: measured.Registry(), Healthy: measured.Healthy, Ready: measured.Ready, Logger: log,
-		Events: events,
-		Status: func() status.Status {
-			about := status.Config{Version: build.Version, Source: statusSource(cfg.Source), ShowsEvents: cfg.HTTP.ShowEvents}
-			about.Buffer.Bytes, about.Buffer.Limit = stream.Buffered()
-			return meter.Status(about, measured.Snapshot(), p.Sinks())
-		},
+		Events: events, Status: now,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("serving /metrics, /healthz, /readyz, /status and /events", "address", server.Addr().String())
-	return serveAround(ctx, server, p)
+	return runBeside(ctx, f, server.Run, notify)
 }
 
-// serveAround runs p with server beside it, which outlasts it: the last scrape sees the end. A listener that fails does not
-// end the stream.
-func serveAround(ctx context.Context, server *web.Server, p *pipeline.Pipeline) error {
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	served := make(chan error, 1)
-	go func() { served <- server.Run(serving) }()
-	err := p.Run(ctx)
+// runBeside runs f and, beside it, what tells others of it and outlasts it: the last scrape sees the end. A listener that
+// fails does not end the stream.
+func runBeside(ctx context.Context, f *follower, beside ...func(context.Context) error) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var told errgroup.Group
+	for _, tell := range beside {
+		told.Go(func() error { return tell(running) })
+	}
+	err := f.Run(ctx)
 	stop()
-	return errors.Join(err, <-served)
+	return errors.Join(err, told.Wait())
 }
 
 // statusSource is what /status says of the configuration: names only.

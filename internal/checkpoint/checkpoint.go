@@ -54,8 +54,12 @@ func (s *Store) Load() (*replication.Mark, error) {
 	return mark, nil
 }
 
-// Save makes mark durable: when it returns nil, a crash of the machine finds it or a later one.
+// Save makes mark durable: when it returns nil, a crash of the machine finds it or a later one. A later one that is there
+// already stays: a process that was frozen may wake up after another one has gone on with slot and directory.
 func (s *Store) Save(mark replication.Mark) error {
+	if held, err := s.Load(); err == nil && held != nil && mark.Before(*held) {
+		return nil
+	}
 	text, err := json.MarshalIndent(mark, "", "  ")
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)

@@ -15,7 +15,11 @@ import (
 // flushed. When it returns nil the new content survives a crash.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
 	temp := path + ".tmp"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	// A file of its own: one that is there may be half written by a process that was frozen and will go on writing.
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}

@@ -15,17 +15,21 @@ const (
 	writeLimit = 10 * time.Minute
 )
 
-// Ready says why nothing is being streamed, or nil if something is.
-func (m *Metrics) Ready() error {
+// Ready says what this process does, streaming or standing by for the consumer that does; or why it does neither. A standby
+// is ready, or the replica of a rolling update that is to take over would wait for the one before to be ended, and that one
+// for the new one to be ready.
+func (m *Metrics) Ready() (string, error) {
 	switch s := m.Snapshot(); {
 	case s.ExitCode != 0:
-		return fmt.Errorf("the run has ended with exit code %d; the log says why", s.ExitCode)
+		return "", fmt.Errorf("the run has ended with exit code %d; the log says why", s.ExitCode)
 	case s.Streaming:
-		return nil
+		return "streaming", nil
+	case s.Standby():
+		return "standing by: another consumer streams from the slot", nil
 	case s.Reconnect == "":
-		return errors.New("not streaming yet")
+		return "", errors.New("not streaming yet")
 	default:
-		return fmt.Errorf("not streaming: no connection to PostgreSQL (%s); trying again until it works", s.Reconnect)
+		return "", fmt.Errorf("not streaming: no connection to PostgreSQL (%s); trying again until it works", s.Reconnect)
 	}
 }
 

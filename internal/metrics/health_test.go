@@ -9,20 +9,29 @@ import (
 
 func TestReady(t *testing.T) {
 	m := New(Config{})
-	check := func(want string) {
+	check := func(ready bool, want string) {
 		t.Helper()
-		if err := m.Ready(); err == nil && want != "" || err != nil && (want == "" || !strings.Contains(err.Error(), want)) {
-			t.Errorf("Ready says %v, want %q", err, want)
+		said, err := m.Ready()
+		if err != nil {
+			said = err.Error()
+		}
+		if (err == nil) != ready || !strings.Contains(said, want) {
+			t.Errorf("Ready says %q (%v), want %q (%v)", said, err == nil, want, ready)
 		}
 	}
-	check("not streaming yet")
+	check(false, "not streaming yet")
 	m.Reconnect("refused")
-	check("refused")
+	check(false, "refused")
 	m.Streaming(true)
-	check("")
+	check(true, "streaming")
 	m.Streaming(false)
 	m.Reconnect("shutdown")
-	check("shutdown")
+	check(false, "shutdown")
+	m.Reconnect("slot_busy")
+	m.Standby()
+	check(true, "standing by")
+	m.Reconnect("slot_held")
+	check(false, "slot_held")
 }
 
 func TestHealthy(t *testing.T) {
@@ -48,6 +57,13 @@ func TestHealthy(t *testing.T) {
 			for range 1000 {
 				time.Sleep(30 * time.Second)
 				m.Reconnect("refused")
+			}
+		}, ""},
+		{"a standby", func(m *Metrics) {
+			m.Reconnect("slot_busy")
+			for range 1000 {
+				time.Sleep(30 * time.Second)
+				m.Standby()
 			}
 		}, ""},
 		{"a sink that fails for ever", func(m *Metrics) {

@@ -172,12 +172,14 @@ pgwitness_slot_last_read_timestamp_seconds 0
 pgwitness_source_reconnects_total{reason="auth"} 0
 pgwitness_source_reconnects_total{reason="closed"} 0
 pgwitness_source_reconnects_total{reason="dns"} 0
+pgwitness_source_reconnects_total{reason="in_recovery"} 0
 pgwitness_source_reconnects_total{reason="other"} 0
 pgwitness_source_reconnects_total{reason="refused"} 0
 pgwitness_source_reconnects_total{reason="shutdown"} 0
 pgwitness_source_reconnects_total{reason="silent"} 0
 pgwitness_source_reconnects_total{reason="slot_busy"} 0
 pgwitness_source_reconnects_total{reason="slot_endangered"} 0
+pgwitness_source_reconnects_total{reason="slot_held"} 0
 pgwitness_source_reconnects_total{reason="starting"} 0
 pgwitness_source_reconnects_total{reason="timeout"} 0
 pgwitness_standby 0

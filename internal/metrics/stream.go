@@ -31,6 +31,12 @@ func (m *Metrics) Reconnect(reason string) {
 	m.update(func(s *Snapshot) { s.Reconnect, m.heard = reason, now })
 }
 
+// Standby implements replication.Observer. It is a sign of life; that it is a standby the last Reconnect says.
+func (m *Metrics) Standby() {
+	now := time.Now()
+	m.update(func(*Snapshot) { m.heard = now })
+}
+
 // Received implements replication.Observer. It is called for each transaction, and so does not look at the clock.
 func (m *Metrics) Received(lsn decoder.LSN) {
 	m.update(func(s *Snapshot) { s.Received = lsn })

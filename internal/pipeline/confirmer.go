@@ -21,6 +21,7 @@ type confirmer struct {
 	log        *slog.Logger
 
 	upTo  atomic.Uint64 // the position that may be confirmed; raised by the loop
+	held  atomic.Uint64 // the commit LSN of the last event that every sink has; raised by the loop
 	wake  chan struct{} // a token: upTo was raised
 	begun chan replication.Mark
 	done  chan struct{} // closed by finish: confirm what is left and end
@@ -48,6 +49,9 @@ func (c *confirmer) durable(end decoder.LSN) {
 	}
 }
 
+// delivered says that every sink has the event of that commit LSN. Only the loop calls it.
+func (c *confirmer) delivered(commit decoder.LSN) { c.held.Store(uint64(commit)) }
+
 // finish has the last position confirmed and waits for that, or until ctx is done.
 func (c *confirmer) finish(ctx context.Context) {
 	close(c.done)
@@ -64,7 +68,11 @@ func (c *confirmer) run(ctx context.Context) {
 	select {
 	case mark = <-c.begun:
 	case <-c.done:
-		return
+		select {
+		case mark = <-c.begun: // both had happened: a short run's only confirmation is still to be made
+		default:
+			return
+		}
 	case <-ctx.Done():
 		return
 	}
@@ -81,9 +89,12 @@ func (c *confirmer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if end := decoder.LSN(c.upTo.Load()); end > mark.Confirmed {
+		// What was delivered of a transaction that is not complete is remembered too, if this was the last of it.
+		delivered := decoder.LSN(c.held.Load())
+		if end := decoder.LSN(c.upTo.Load()); end > mark.Confirmed || last && delivered > mark.Delivered {
 			failpoint.Hit("confirm.before-checkpoint")
-			mark.Confirmed, mark.Publication = end, c.stream.Publication()
+			mark.Confirmed, mark.Delivered = max(end, mark.Confirmed), max(delivered, mark.Delivered)
+			mark.Publication = c.stream.Publication()
 			if !c.save(ctx, mark) {
 				return
 			}

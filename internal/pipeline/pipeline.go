@@ -160,6 +160,9 @@ func (p *Pipeline) loop(taking, writing context.Context) error {
 	}
 	p.confirmer.begin(mark)
 	origin := sink.Origin{SystemID: mark.SystemID, Timeline: mark.Timeline, Database: mark.Database, Slot: mark.Slot}
+	for _, b := range p.cfg.Stream.History() {
+		origin.History = append(origin.History, sink.Branch(b))
+	}
 	if err := p.all(taking, func(w *worker) job { return job{open: &origin} }); err != nil {
 		return p.ended(taking, err)
 	}
@@ -191,6 +194,7 @@ func (p *Pipeline) deliver(writing context.Context, batch *replication.Batch) er
 			return err
 		}
 		failpoint.Hit("pipeline.after-write")
+		p.confirmer.delivered(batch.Events[len(batch.Events)-1].LSN)
 	}
 	p.cfg.Observer.Durable(batch.Events, batch.End)
 	if batch.End != 0 {

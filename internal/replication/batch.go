@@ -110,6 +110,14 @@ func (h *handoff) finish(err error) {
 	signal(h.ready)
 }
 
+// abandon drops what is pending, and says why no more will come.
+func (h *handoff) abandon(err error) {
+	h.mu.Lock()
+	h.pending.reset()
+	h.mu.Unlock()
+	h.finish(err)
+}
+
 // why is the reason that finish was given.
 func (h *handoff) why() error {
 	h.mu.Lock()

@@ -58,7 +58,7 @@ func TestClassify(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := NewStream(Config{Slot: "pgwitness"})
-			s.previous, s.connected = test.previous, test.connected
+			s.previous, s.connected, s.worked = test.previous, test.connected, test.connected
 			err := s.classify(test.err)
 			if test.class != nil {
 				if !errors.Is(err, test.class) || !fatal(err) {

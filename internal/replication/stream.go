@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -36,12 +37,17 @@ type Stream struct {
 
 	originOnce sync.Once
 	originSet  chan struct{} // closed once mark is set
-	mark       Mark          // the first connection's, written before originSet is closed
+	mark       Mark          // the first connection's; this and history are written before originSet is closed
+	history    []Branch
 	over       chan struct{} // closed when Run returns
 
 	// The rest is owned by Run.
 	previous  *Mark            // what an earlier run left
-	connected bool             // this process had a stream before
+	seen      *Mark            // what a peer was seen to follow, while this process stood by; its Confirmed is a lower bound
+	connected bool             // this Stream has streamed
+	worked    bool             // this process has streamed, or stood by
+	stoodBy   bool             // since the last stream
+	walsender uint32           // the server's process of the last session
 	handed    decoder.Position // of the last event in a pending batch: what a new connection sends again up to here is dropped
 	marked    decoder.LSN      // the last position that was let ride in a batch
 	patience  time.Duration    // how long the server may be silent
@@ -54,14 +60,15 @@ func NewStream(cfg Config) *Stream {
 	s := &Stream{
 		cfg: cfg, log: cfg.Logger, handoff: newHandoff(cfg.BufferBytes / 2),
 		wake: make(chan struct{}, 1), originSet: make(chan struct{}), over: make(chan struct{}),
-		patience: cfg.ReceiveTimeout,
+		patience: cfg.ReceiveTimeout, worked: cfg.Resumed,
 	}
 	return s
 }
 
-// Run connects, streams, and connects again after whatever may heal, until ctx is done or a person is needed. When ctx is
-// done it tells the server the last confirmed position, closes the connection and returns nil. Its error is an ErrConfig,
-// an ErrSetup or an ErrEvidence.
+// Run connects, streams, and connects again after whatever may heal, until ctx is done or a person is needed. While another
+// consumer has the slot, it stands by. When ctx is done it tells the server the last confirmed position, closes the connection
+// and returns nil. Its error is an ErrConfig, an ErrSetup, an ErrEvidence or an ErrStale; with the last, what was received
+// and not taken yet is dropped.
 func (s *Stream) Run(ctx context.Context) error {
 	defer close(s.over)
 	backoff := retry.New()
@@ -74,6 +81,9 @@ func (s *Stream) Run(ctx context.Context) error {
 			return nil
 		}
 		if err = s.classify(err); fatal(err) {
+			if errors.Is(err, ErrStale) {
+				s.handoff.abandon(err)
+			}
 			s.handoff.finish(err)
 			return err
 		}
@@ -83,11 +93,22 @@ func (s *Stream) Run(ctx context.Context) error {
 		why := reason(err)
 		s.cfg.Observer.Reconnect(why)
 		if streamed || why != told { // the same failure again and again is one change of state
-			s.log.Warn("no stream; trying again until it works", "reason", why, "error", err)
+			if errors.Is(err, errBusy) {
+				s.log.Info("standing by: another consumer streams from the slot; taking over when it ends", "reason", why, "slot", s.cfg.Slot)
+			} else {
+				s.log.Warn("no stream; trying again until it works", "reason", why, "error", err)
+			}
 			told = why
 		}
 		if streamed {
 			told = ""
+		}
+		if errors.Is(err, errBusy) {
+			s.worked, s.stoodBy = true, true
+			// An error comes again at the next attempt, if it lasts, and is told then.
+			if err := s.standBy(ctx); err == nil && ctx.Err() == nil {
+				continue
+			}
 		}
 		if err := backoff.Wait(ctx); err != nil {
 			s.handoff.finish(err)
@@ -147,6 +168,9 @@ func (s *Stream) Origin(ctx context.Context) (Mark, error) {
 	}
 }
 
+// History says where the server's timelines before Origin's were left, oldest first. It may be called once Origin has returned.
+func (s *Stream) History() []Branch { return s.history }
+
 // ServerStopping says that the server is shutting down and waits for us. A stream that cannot make progress within a
 // moment then closes its connection, so that the shutdown is not held up by a stuck sink; nothing is lost by that.
 func (s *Stream) ServerStopping() {
@@ -162,7 +186,7 @@ func (s *Stream) interrupt() {
 	}
 }
 
-func (s *Stream) used() bool { return s.previous != nil || s.connected }
+func (s *Stream) used() bool { return s.followed() != nil }
 
 func (s *Stream) lastConfirmed() string {
 	if c := s.Confirmed(); c != 0 {
@@ -179,8 +203,9 @@ func (s *Stream) session(ctx context.Context) (streamed bool, err error) {
 	}
 	s.cfg.Observer.Streaming(true)
 	defer s.cfg.Observer.Streaming(false)
-	s.log.Info("streaming", "slot", s.cfg.Slot, "from", sess.flushed)
-	s.connected = true
+	s.log.Info("streaming", "slot", s.cfg.Slot, "from", sess.flushed, "took_over", s.stoodBy)
+	s.connected, s.worked, s.stoodBy = true, true, false
+	s.walsender = sess.conn.PID()
 	s.link.Store(sess.link)
 	defer s.link.Store(nil)
 	stop := context.AfterFunc(ctx, s.interrupt)

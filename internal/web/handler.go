@@ -13,7 +13,7 @@ const index = `pgwitness
 
 /metrics  metrics for Prometheus
 /healthz  200 while the process makes progress, 503 when a restart may help
-/readyz   200 while audit rows are being streamed
+/readyz   200 while this process streams audit rows, or stands by for the one that does
 /status   what is going on, what is wrong and what to do, in JSON
 /events   the events that come, one a line, with http.show_events
 `
@@ -25,7 +25,7 @@ func newHandler(cfg Config, closing <-chan struct{}) http.Handler {
 		EnableOpenMetrics: true,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelError),
 	}))
-	mux.Handle("GET /healthz", probe(cfg.Healthy))
+	mux.Handle("GET /healthz", probe(func() (string, error) { return "ok", cfg.Healthy() }))
 	mux.Handle("GET /readyz", probe(cfg.Ready))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, cfg.Status()) })
 	mux.HandleFunc("GET /events", events(cfg.Events, closing))
@@ -33,14 +33,15 @@ func newHandler(cfg Config, closing <-chan struct{}) http.Handler {
 	return mux
 }
 
-// probe answers with 200, or with 503 and the reason in one line.
-func probe(check func() error) http.Handler {
+// probe answers with 200 and what check says, or with 503 and the reason in one line.
+func probe(check func() (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err := check(); err != nil {
+		said, err := check()
+		if err != nil {
 			writeText(w, http.StatusServiceUnavailable, strings.Join(strings.Fields(err.Error()), " ")+"\n")
 			return
 		}
-		writeText(w, http.StatusOK, "ok\n")
+		writeText(w, http.StatusOK, said+"\n")
 	})
 }
 

@@ -19,7 +19,7 @@ import (
 
 func TestRoutes(t *testing.T) {
 	server, _ := start(t, Config{
-		Ready:   func() error { return errors.New("not streaming:\n\tno connection") },
+		Ready:   func() (string, error) { return "", errors.New("not streaming:\n\tno connection") },
 		Healthy: func() error { return nil },
 	})
 	const text, allow = "text/plain; charset=utf-8", "GET, HEAD"

@@ -31,8 +31,8 @@ type Config struct {
 	Events *feed.Feed
 	// Healthy says why /healthz shall fail, or nil. Defaults to nil: it never does.
 	Healthy func() error
-	// Ready says why /readyz shall fail, or nil. Defaults to nil: it never does.
-	Ready func() error
+	// Ready says what /readyz shall answer, or why it shall fail. Defaults to "ok": it never does.
+	Ready func() (string, error)
 	// Logger gets what net/http and the gathering of metrics complain of. Defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -42,7 +42,7 @@ func (c *Config) setDefaults() {
 		c.Healthy = func() error { return nil }
 	}
 	if c.Ready == nil {
-		c.Ready = func() error { return nil }
+		c.Ready = func() (string, error) { return "ok", nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

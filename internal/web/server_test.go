@@ -200,10 +200,10 @@ func TestClientsDoNotHoldUpShutdown(t *testing.T) {
 
 func TestShutdownFinishesResponses(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
-	server, stop := start(t, Config{Ready: func() error {
+	server, stop := start(t, Config{Ready: func() (string, error) {
 		close(asked)
 		<-answer
-		return nil
+		return "ok", nil
 	}})
 	answered := make(chan string, 1)
 	go func() {
