@@ -32,15 +32,19 @@ func (m *merge) check(c *Config) {
 	if c.StateDir == "" {
 		m.reject("state_dir", errors.New("want a directory"))
 	}
-	if c.HTTP.Listen == "off" {
-		c.HTTP.Listen = ""
-	}
-	m.reject("http.listen", checkListen(c.HTTP.Listen))
-	m.reject("http.linger", notNegative(c.HTTP.Linger))
+	m.checkHTTP(&c.HTTP)
 	m.reject("metrics.tables", checkSeries(c.Metrics.Tables))
 	m.reject("metrics.users", checkSeries(c.Metrics.Users))
 	m.checkSinks(c.Sinks)
 	m.checkConnection(&c.Source)
+}
+
+func (m *merge) checkHTTP(h *HTTP) {
+	if h.Listen == "off" {
+		h.Listen = ""
+	}
+	m.reject("http.listen", checkListen(h.Listen))
+	m.reject("http.linger", notNegative(h.Linger))
 }
 
 func (m *merge) checkSinks(sinks []Sink) {

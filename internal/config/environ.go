@@ -20,6 +20,8 @@ var otherVariables = []string{
 	EnvFile,
 	"PGWITNESS_POSTGRES_REPOSITORY", // where the demo fetches PostgreSQL from
 	"PGWITNESS_FAILPOINT",           // read by builds for crash tests
+	// How status and tail reach a running pgwitness.
+	"PGWITNESS_CLIENT_URL", "PGWITNESS_CLIENT_CA_FILE", "PGWITNESS_CLIENT_USER", "PGWITNESS_CLIENT_PASSWORD_FILE",
 }
 
 const envSinks = EnvPrefix + "SINKS"

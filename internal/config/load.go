@@ -42,21 +42,7 @@ type Flag struct {
 // Load reads the configuration and checks it, its credential files and its connection string included. It does not
 // connect. Its errors are Mistakes.
 func Load(options Options) (*Config, error) {
-	environ := options.Environ
-	if environ == nil {
-		environ = os.Environ()
-	}
-	m := newMerge()
-
-	var warnings []string
-	if path := cmp.Or(options.File, lookup(environ, EnvFile)); path != "" {
-		file, found, mistakes := readFile(path)
-		warnings = found
-		m.add(file, mistakes)
-	}
-	m.add(readEnvironment(environ))
-	m.add(readFlags(options.Flags))
-
+	m, warnings := gather(options)
 	config := m.decode()
 	config.Warnings = warnings
 	m.check(config)
@@ -64,6 +50,38 @@ func Load(options Options) (*Config, error) {
 		return nil, m.mistakes
 	}
 	return config, nil
+}
+
+// LoadHTTP reads where pgwitness listens, for commands that ask a running one. Values of other keys may be wrong, and
+// credential files are not read: who may look need not be able to. Its errors are Mistakes.
+func LoadHTTP(options Options) (HTTP, error) {
+	m, _ := gather(options)
+	if len(m.mistakes) > 0 {
+		return HTTP{}, m.mistakes
+	}
+	config := m.decode()
+	m.checkHTTP(&config.HTTP)
+	if m.rejected["http.listen"] {
+		return HTTP{}, m.mistakes
+	}
+	return config.HTTP, nil
+}
+
+// gather lays the layers over one another and returns the file's warnings beside them.
+func gather(options Options) (m *merge, warnings []string) {
+	environ := options.Environ
+	if environ == nil {
+		environ = os.Environ()
+	}
+	m = newMerge()
+	if path := cmp.Or(options.File, lookup(environ, EnvFile)); path != "" {
+		file, found, mistakes := readFile(path)
+		warnings = found
+		m.add(file, mistakes)
+	}
+	m.add(readEnvironment(environ))
+	m.add(readFlags(options.Flags))
+	return m, warnings
 }
 
 // lookup returns the last value of name, as a process sees its environment.
