@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"pgwitness/decoder"
+	"pgwitness/internal/embeddedpg/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func lsn(n uint64) decoder.LSN { return decoder.LSN(n) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -11,19 +12,6 @@ import (
 	"pgwitness/decoder"
 	"pgwitness/internal/retry"
 )
-
-// state is s as SlotState has it; position is where the server's WAL ends.
-func (s *catalogSlot) state(position decoder.LSN) SlotState {
-	state := SlotState{
-		Active: s.Active, WALStatus: s.WALStatus, SafeWAL: s.SafeWALSize,
-		ConfirmedLag: max(0, int64(position-s.ConfirmedFlush)), Position: position,
-		At: time.Now(),
-	}
-	if s.RestartLSN != 0 { // a lost slot retains nothing
-		state.RetainedWAL = max(0, int64(position-s.RestartLSN))
-	}
-	return state
-}
 
 // Monitor watches the slot and the publication in the catalog, on a connection of its own that may fail without
 // consequence for the stream.
@@ -33,7 +21,9 @@ type Monitor struct {
 	observer MonitorObserver
 	log      *slog.Logger
 
-	end decoder.LSN // of the WAL, before the catalog was read last; owned by Run
+	// Owned by Run.
+	end      decoder.LSN // of the WAL, before the catalog was read last
+	tableDue time.Time   // when the audit table is to be measured again
 }
 
 // NewMonitor returns a Monitor for stream's slot that tells observer (which defaults to nobody) what it reads, at each
@@ -48,19 +38,42 @@ func NewMonitor(stream *Stream, every time.Duration, observer MonitorObserver) *
 	return &Monitor{stream: stream, every: every, observer: observer, log: stream.log}
 }
 
-// Run watches until ctx is done, and then returns nil. It returns an ErrEvidence when rows may pass the stream unseen, as
-// they do without an error from PostgreSQL 18 on once the publication has lost the table, and from any version once the
-// table is dropped; first it lets be delivered what was committed before.
+// streamFirst is how long the stream is given to connect before the Monitor does. One that ends at once, since something is
+// not in order, is to leave no second failure in the server's log.
+const streamFirst = 2 * time.Second
+
+// Run watches until ctx is done, and then returns nil. It also does so while another consumer has the slot, and looks then
+// at the slot alone. It returns an ErrEvidence when rows may pass the stream unseen, as they do without an error from
+// PostgreSQL 18 on once the publication has lost the table, and from any version once the table is dropped; first it lets be
+// delivered what was committed before.
 func (m *Monitor) Run(ctx context.Context) error {
-	// Before the first connection of the stream there is nothing to watch, and what is wrong is the stream's to tell.
-	if _, err := m.stream.Origin(ctx); err != nil {
-		return nil
+	first, cancel := context.WithTimeout(ctx, streamFirst)
+	_, err := m.stream.Origin(first)
+	over := err != nil && first.Err() == nil
+	cancel()
+	if over || ctx.Err() != nil {
+		return nil // what is wrong is the stream's to tell
 	}
+	watching, stop := context.WithCancel(ctx)
+	var standbys sync.WaitGroup
+	for _, s := range m.standbys() {
+		standbys.Go(func() { s.run(watching) })
+	}
+	err = m.run(ctx)
+	stop()
+	standbys.Wait()
+	return err
+}
+
+// run watches the source.
+func (m *Monitor) run(ctx context.Context) error {
+	defer m.observer.Answering(false)
 	backoff := retry.New()
 	failing := false
 	for ctx.Err() == nil {
 		err := m.watch(ctx, func() {
 			backoff.Succeeded()
+			m.observer.Answering(true)
 			if failing {
 				m.log.Info("the slot can be watched again")
 			}
@@ -69,11 +82,11 @@ func (m *Monitor) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if fatal(err) {
+		m.observer.Answering(false)
+		if begun := m.begun(); begun && fatal(err) {
 			m.outlast(ctx, err)
 			return err
-		}
-		if !failing {
+		} else if begun && !failing { // until then the stream says the same
 			m.log.Warn("the slot cannot be watched: its metrics stand still; the stream does not need them", "error", err)
 			failing = true
 		}
@@ -86,6 +99,16 @@ func (m *Monitor) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// begun says whether the stream has connected, so that it is known what is followed.
+func (m *Monitor) begun() bool {
+	select {
+	case <-m.stream.originSet:
+		return true
+	default:
+		return false
+	}
 }
 
 // outlast waits until everything is confirmed that was in the WAL when err was found. What a dropped table held may be
@@ -114,11 +137,33 @@ func stopping(err error) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == codeCannotConnectNow
 }
 
+// locked says whether err is that somebody has locked the audit table.
+func locked(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == codeLockNotAvailable
+}
+
+// stopped says whether err is how the server ends a connection.
+func stopped(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == codeAdminShutdown || pgErr.Code == codeCrashShutdown)
+}
+
+// configure says how to connect. Some of what is asked locks the audit table as a SELECT does: while an ALTER TABLE has it,
+// that is left out and the rest goes on.
+func (m *Monitor) configure() (*pgconn.Config, error) {
+	config, err := m.stream.cfg.ConnConfig()
+	if err == nil {
+		config.RuntimeParams["lock_timeout"] = "100ms"
+	}
+	return config, err
+}
+
 // watch reads the catalog at each interval on one connection, until that fails.
 func (m *Monitor) watch(ctx context.Context, succeeded func()) error {
 	connectCtx, cancel := withTimeout(ctx)
 	defer cancel()
-	conn, _, err := dial(connectCtx, m.stream.cfg.ConnConfig, false)
+	conn, _, err := dial(connectCtx, m.configure, false)
 	if err != nil {
 		return err
 	}
@@ -128,35 +173,61 @@ func (m *Monitor) watch(ctx context.Context, succeeded func()) error {
 			return err
 		}
 		succeeded()
-		// Waiting for a notification, of which there is none, is what notices at once that the server ends the connection.
-		idle, cancel := context.WithTimeout(ctx, m.every)
-		err := conn.WaitForNotification(idle)
-		elapsed := idle.Err() != nil
-		cancel()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !elapsed {
+		if err := rest(ctx, conn, m.every); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// read reads the catalog once.
+// rest waits for d, or until ctx is done. Waiting for a notification, of which there is none, is what notices at once that the
+// server ends the connection; that is its error.
+func rest(ctx context.Context, conn *pgconn.PgConn, d time.Duration) error {
+	idle, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if err := conn.WaitForNotification(idle); err != nil && idle.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// read measures, and looks once the stream has begun whether what it follows is still in order.
 func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
+	f, offset, err := readFacts(ctx, conn, m.stream.cfg.Slot)
+	if err != nil {
+		return err
+	}
+	m.stream.endangered.Store(f.Slot != nil && (f.Slot.WALStatus == "unreserved" || f.Slot.WALStatus == "lost"))
+	if f.WALPosition != nil {
+		m.observer.ObserveServer(ServerState{Timeline: f.Timeline, ClockOffset: offset, At: time.Now()})
+	}
+	if f.Slot != nil && f.WALPosition != nil {
+		m.observer.ObserveSlot(f.state())
+	}
+	if m.begun() {
+		if err := m.examine(ctx, conn); err != nil && !locked(err) {
+			return err
+		}
+	}
+	if time.Now().Before(m.tableDue) {
+		return nil
+	}
+	table, err := readTable(ctx, conn, m.stream.target())
+	if err == nil {
+		m.observer.ObserveTable(table)
+		m.tableDue = time.Now().Add(tableEvery)
+	}
+	return err
+}
+
+// examine reads the catalog once.
+func (m *Monitor) examine(ctx context.Context, conn *pgconn.PgConn) error {
 	t := m.stream.target()
 	was := parseIdentity(m.stream.Publication())
 	cat, err := readCatalog(ctx, conn, t, was)
 	if err != nil {
 		return err
-	}
-	if cat.Slot != nil {
-		m.stream.endangered.Store(cat.Slot.WALStatus == "unreserved" || cat.Slot.WALStatus == "lost")
-	}
-	if cat.Slot != nil && cat.WALPosition != nil {
-		m.observer.ObserveSlot(cat.Slot.state(*cat.WALPosition))
 	}
 	if cat.Standby {
 		return nil // the stream has ended, or will
@@ -170,10 +241,7 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 		return failf(ErrEvidence, "%w; it was in order when the stream began: rows may have passed unseen since %s",
 			err, m.stream.lastConfirmed())
 	}
-	if s := cat.Slot; s != nil && s.ConfirmedFlush > m.stream.Confirmed() {
-		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: somebody else consumed "+
-			"it; rows between the two were not delivered", t.slot, s.ConfirmedFlush, m.stream.lastConfirmed())
-	}
+	// A slot that stands past what was confirmed is the stream's to judge: it may be a standby's that has taken over.
 	if _, ok := m.stream.follow(cat, was); !ok {
 		return failf(ErrEvidence, republished+" while the stream ran: rows written in between were not sent; the last confirmed "+
 			"position is %s", t.publication, m.stream.lastConfirmed())

@@ -64,6 +64,10 @@ func (c *conn) serve() {
 			c.row([]string{"systemid", "timeline", "xlogpos", "dbname"}, "7700000000000000001", "1", position.String(), "shop")
 		case strings.HasPrefix(query.String, "SELECT json_build_object"):
 			c.row([]string{"json_build_object"}, c.server.catalog())
+		case strings.HasPrefix(query.String, "SELECT to_jsonb(f)"):
+			c.row([]string{"to_jsonb"}, c.server.facts())
+		case strings.HasPrefix(query.String, "SET LOCAL"):
+			c.row([]string{"to_jsonb"}, `{"bytes":8192,"key":null}`)
 		case strings.HasPrefix(query.String, "START_REPLICATION"):
 			start, err := startLSN(query.String)
 			if err != nil {

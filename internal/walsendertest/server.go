@@ -226,6 +226,15 @@ func keepalive(end decoder.LSN, reply bool) []byte {
 	return append(b, 0)
 }
 
+// facts is the answer to what a Monitor measures at each look.
+func (s *Server) facts() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf(`{"clock":%d,"timeline":1,"wal_position":"%s","spilled":null,
+ "slot":{"active":true,"restart_lsn":"%s","confirmed_flush_lsn":"%s","wal_status":"reserved","safe_wal_size":null}}`,
+		time.Now().Unix(), s.position, s.confirmed, s.confirmed)
+}
+
 // catalog is the answer to the one query a Stream asks the catalog.
 func (s *Server) catalog() string {
 	s.mu.Lock()
