@@ -31,6 +31,7 @@ type catalog struct {
 	Table         *catalogTable       `json:"table"`
 	Publication   *catalogPublication `json:"publication"`
 	Slot          *catalogSlot        `json:"slot"`
+	History       []Branch            `json:"-"` // where the timelines before the server's were left
 }
 
 type catalogTable struct {
@@ -70,6 +71,8 @@ type catalogSlot struct {
 	Database       string      `json:"database"`
 	Temporary      bool        `json:"temporary"`
 	Active         bool        `json:"active"`
+	ActivePID      uint32      `json:"active_pid"`
+	Peer           bool        `json:"peer"` // the consumer that is connected to it is another pgwitness
 	RestartLSN     decoder.LSN `json:"restart_lsn"`
 	ConfirmedFlush decoder.LSN `json:"confirmed_flush_lsn"`
 	WALStatus      string      `json:"wal_status"`
@@ -104,7 +107,7 @@ const catalogQuery = `SELECT json_build_object(
       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
       WHERE i.indrelid = c.oid AND i.indisprimary))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %[3]s AND c.relname = %[4]s),
- 'slot', (SELECT to_jsonb(s) FROM pg_replication_slots s WHERE s.slot_name = %[1]s),
+ 'slot', (SELECT to_jsonb(s) || jsonb_build_object('peer', ` + peerSQL + `) FROM pg_replication_slots s WHERE s.slot_name = %[1]s),
  'publication', (SELECT json_build_object('oid', p.oid::bigint, 'insert', p.pubinsert, 'viaroot', p.pubviaroot,
     'published', EXISTS (SELECT FROM pg_publication_tables t
       WHERE t.pubname = p.pubname AND t.schemaname = %[3]s AND t.tablename = %[4]s),

@@ -95,7 +95,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 }
 
 func TestContinues(t *testing.T) {
-	was := Origin{SystemID: "7", Timeline: 1, Database: "shop", Slot: "pgwitness", Publication: "1/2"}
+	was := Origin{SystemID: "7", Timeline: 2, Database: "shop", Slot: "pgwitness", Publication: "1/2"}
 	const confirmed, server = 0x1000, 0x2000
 	tests := []struct {
 		name         string
@@ -106,7 +106,7 @@ func TestContinues(t *testing.T) {
 		{"as it was left", func(*Origin) {}, confirmed, server, ""},
 		{"the slot's last confirmation was lost in a crash", func(*Origin) {}, confirmed - 1, server, ""},
 		{"another cluster", func(o *Origin) { o.SystemID = "8" }, confirmed, server, "another cluster"},
-		{"another timeline", func(o *Origin) { o.Timeline = 2 }, confirmed, server, "timeline 2"},
+		{"an earlier timeline", func(o *Origin) { o.Timeline = 1 }, confirmed, server, "does not descend from timeline 2"},
 		{"another database", func(o *Origin) { o.Database = "hr" }, confirmed, server, "own state_dir"},
 		{"a slot that was moved", func(*Origin) {}, confirmed + 1, server, "past 0/1000"},
 		{"a server that was restored", func(*Origin) {}, confirmed - 1, confirmed - 1, "restored"},
@@ -122,7 +122,7 @@ func TestContinues(t *testing.T) {
 			}
 			now := was
 			test.now(&now)
-			err := cmp.Or(s.sameServer(now, lsn(test.server)), s.continues(now, lsn(test.slot)))
+			err := cmp.Or(s.sameServer(now, lsn(test.server)), s.descends(now, nil), s.continues(now, lsn(test.slot)))
 			switch {
 			case test.want == "" && err != nil:
 				t.Errorf("continues: %v", err)

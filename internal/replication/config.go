@@ -25,6 +25,9 @@ type Config struct {
 	// dropped, re-created or advanced by somebody else. It is called at each attempt until the first stream: the process
 	// that still has the slot may be going on with it. Defaults to none.
 	Previous func() (*Mark, error)
+	// Resumed says that this process has had a Stream before, which ended with ErrStale: what the server refuses may be a
+	// rotation of credentials or a failover in progress, and is tried again. Defaults to false.
+	Resumed bool
 	// Standbys returns how to connect to each of the physical standbys whose copy of the slot a Monitor watches. It is called
 	// at each dial. Defaults to none.
 	Standbys func() ([]*pgconn.Config, error)
@@ -51,6 +54,9 @@ type Observer interface {
 	Streaming(bool)
 	// Reconnect says that a connection could not be made or was lost, and why, in one of a small set of words.
 	Reconnect(reason string)
+	// Standby says, again and again, that another consumer streams from the slot and that this process waits for its end.
+	// It began with a Reconnect for ReasonSlotBusy.
+	Standby()
 	// Received says up to which position the server has sent.
 	Received(decoder.LSN)
 	// Flushed says which flush position the server was told.
@@ -87,6 +93,7 @@ type nobody struct{}
 
 func (nobody) Streaming(bool)       {}
 func (nobody) Reconnect(string)     {}
+func (nobody) Standby()             {}
 func (nobody) Received(decoder.LSN) {}
 func (nobody) Flushed(decoder.LSN)  {}
 func (nobody) DecodeError()         {}
@@ -107,6 +114,18 @@ type Origin struct {
 type Mark struct {
 	Origin
 	Confirmed decoder.LSN `json:"confirmed_lsn"`
+	// Delivered is the commit LSN of the last event that every sink has; before the first, a position below any event's.
+	// After a failover it decides whether the new server has all that was delivered: what was confirmed lies further on, by
+	// WAL that had nothing to deliver. 0 where it is not known, as in what earlier releases wrote.
+	Delivered decoder.LSN `json:"delivered_lsn,omitzero"`
+}
+
+// Before says whether m is an earlier state of the same stream than other.
+func (m Mark) Before(other Mark) bool {
+	if m.SystemID != other.SystemID || m.Database != other.Database || m.Slot != other.Slot {
+		return false
+	}
+	return m.Timeline < other.Timeline || m.Timeline == other.Timeline && m.Confirmed < other.Confirmed
 }
 
 // closeTimeout bounds the goodbye on a connection that may be dead.
@@ -114,6 +133,9 @@ const closeTimeout = 2 * time.Second
 
 // connectTimeout bounds dialling, authentication and the checks.
 const connectTimeout = 30 * time.Second
+
+// hostTimeout bounds the attempt at one host of several, where the DSN has no connect_timeout.
+const hostTimeout = 5 * time.Second
 
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, connectTimeout)

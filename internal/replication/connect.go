@@ -53,6 +53,10 @@ func dial(ctx context.Context, configure func() (*pgconn.Config, error), replica
 	cfg.ValidateConnect = nil // pgconn's own needs the extended protocol, which a walsender does not speak
 	if slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cfg.Host || f.Port != cfg.Port }) {
 		cfg.ValidateConnect = refuseStandby // sslmode=prefer makes a fallback too, to the same host
+		if cfg.ConnectTimeout == 0 {
+			// A node that is down answers nothing at all. Waiting for it must leave time for those named after it.
+			cfg.ConnectTimeout = min(hostTimeout, connectTimeout/time.Duration(1+len(cfg.Fallbacks)))
+		}
 	}
 	var last *link // hosts are tried one after another: the last one dialled is the one connected to
 	connected := false
@@ -101,7 +105,7 @@ func hangUp(conn *pgconn.PgConn) {
 func refuseStandby(ctx context.Context, conn *pgconn.PgConn) error {
 	standby, err := queryText(ctx, conn, "SELECT pg_catalog.pg_is_in_recovery()")
 	if err == nil && standby == "t" {
-		return errors.New("the host is a standby")
+		return errInRecovery
 	}
 	return err
 }
@@ -151,12 +155,19 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(s.cfg.Publication)),
 			"messages 'true'"}, // by which retention announces itself
 	}); err != nil {
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == codeObjectInUse && !s.connected {
+			err = fmt.Errorf("%w: %w", errBusy, err) // it was quicker
+		}
 		return nil, err
 	}
 	s.Confirm(start) // the slot's own position: nothing before it can be sent any more
 	s.stoppingSince.Store(0)
 	s.originOnce.Do(func() {
-		s.mark = Mark{Origin: origin, Confirmed: start}
+		s.mark = Mark{Origin: origin, Confirmed: start, Delivered: start - 1}
+		if was := s.followed(); was != nil {
+			s.mark.Delivered = was.newest()
+		}
+		s.history = cat.History
 		close(s.originSet)
 	})
 	source := s.cfg.Source
@@ -194,11 +205,16 @@ func (s *Stream) examine(ctx context.Context) (origin Origin, cat *catalog, form
 	if err != nil {
 		return Origin{}, nil, nil, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
 	}
+	history, err := readHistory(ctx, conn, system.Timeline)
+	if err != nil {
+		return Origin{}, nil, nil, err
+	}
 	was := s.identity()
 	cat, err = readCatalog(ctx, conn, s.target(), was)
 	if err != nil {
 		return Origin{}, nil, nil, err
 	}
+	cat.History = history
 	origin = Origin{SystemID: system.SystemID, Timeline: system.Timeline, Database: cat.Database, Slot: s.cfg.Slot}
 	if !cat.Standby { // its timeline and its WAL are none of its own, and it is not going to be followed
 		if err := s.sameServer(origin, decoder.LSN(system.XLogPos)); err != nil {
@@ -209,18 +225,22 @@ func (s *Stream) examine(ctx context.Context) (origin Origin, cat *catalog, form
 	if err := s.recall(); err != nil {
 		return Origin{}, nil, nil, err
 	}
+	if cat.Standby && s.worked {
+		return Origin{}, nil, nil, errInRecovery
+	}
+	if !cat.Standby {
+		if err := s.descends(origin, history); err != nil {
+			return Origin{}, nil, nil, err
+		}
+	}
 	if err := cat.check(s.target()); err != nil {
 		if s.used() && !cat.Standby && !errors.Is(err, ErrEvidence) {
 			err = failf(ErrEvidence, "%w; it was in order before: rows after %s may have been lost", err, s.lastConfirmed())
 		}
 		return Origin{}, nil, nil, err
 	}
-	if err := s.continues(origin, cat.Slot.ConfirmedFlush); err != nil {
+	if err := s.available(origin, cat, was); err != nil {
 		return Origin{}, nil, nil, err
-	}
-	if cat.Slot.Active {
-		// What its consumer confirms between here and START_REPLICATION would not be seen.
-		return Origin{}, nil, nil, fmt.Errorf("%w: %s", errBusy, s.cfg.Slot)
 	}
 	if s.identity().String() != was.String() {
 		return Origin{}, nil, nil, errors.New("another consumer went on while the server was examined")
@@ -232,6 +252,28 @@ func (s *Stream) examine(ctx context.Context) (origin Origin, cat *catalog, form
 	}
 	origin.Publication = now.String()
 	return origin, cat, cat.former(now), nil
+}
+
+// available checks that the slot stands where it was left, and that nobody streams from it.
+func (s *Stream) available(origin Origin, cat *catalog, was identity) error {
+	slot := cat.Slot
+	switch {
+	case slot.Active && s.connected && slot.ActivePID == s.walsender:
+		return fmt.Errorf("%w: %s", errHeld, s.cfg.Slot)
+	case slot.Active && s.connected:
+		return fmt.Errorf("%w: another consumer has taken slot %s", ErrStale, s.cfg.Slot)
+	case slot.Active && slot.Peer:
+		s.behold(origin, cat, was)
+		return fmt.Errorf("%w: %s", errBusy, s.cfg.Slot)
+	}
+	if err := s.continues(origin, slot.ConfirmedFlush); err != nil {
+		return err
+	}
+	if slot.Active {
+		// What its consumer confirms between here and START_REPLICATION would not be seen.
+		return fmt.Errorf("%w: %s", errBusy, s.cfg.Slot)
+	}
+	return nil
 }
 
 // republished is what is wrong when follow says no.
@@ -255,9 +297,8 @@ func (s *Stream) recall() error {
 	if err != nil {
 		return failf(ErrEvidence, "%w", err)
 	}
-	if s.previous = previous; previous != nil {
-		s.Confirm(previous.Confirmed)
-	}
+	s.previous = previous
+	s.settleConfirmed()
 	return nil
 }
 
@@ -268,10 +309,10 @@ func (s *Stream) followed() *Mark {
 		mark := Mark{Origin: s.mark.Origin, Confirmed: s.Confirmed()}
 		mark.Publication = s.Publication()
 		return &mark
-	case s.previous != nil:
-		return s.previous
+	case s.seen != nil && (s.previous == nil || s.previous.Before(*s.seen)):
+		return s.seen
 	}
-	return nil
+	return s.previous
 }
 
 // identity is that of the publication which was followed before, and none if nothing was.
@@ -284,7 +325,7 @@ func (s *Stream) identity() identity {
 
 const accept = "; if that is known and accepted, move the checkpoint in state_dir away and start again"
 
-// sameServer checks that it is the server that was followed before: same cluster and timeline, and no less WAL.
+// sameServer checks that it is the server that was followed before: same cluster, and no less WAL.
 func (s *Stream) sameServer(now Origin, end decoder.LSN) error {
 	was := s.followed()
 	switch {
@@ -292,13 +333,10 @@ func (s *Stream) sameServer(now Origin, end decoder.LSN) error {
 	case was.SystemID != now.SystemID:
 		return failf(ErrEvidence, "the server is another cluster (system identifier %s) than the one followed until %s (%s)%s",
 			now.SystemID, was.Confirmed, was.SystemID, accept)
-	case was.Timeline != now.Timeline:
-		return failf(ErrEvidence, "the server is on timeline %d, and was followed on timeline %d until %s: after a promotion "+
-			"or a restore, rows may be missing%s", now.Timeline, was.Timeline, was.Confirmed, accept)
 	case was.Database != now.Database || was.Slot != now.Slot:
 		return failf(ErrEvidence, "the checkpoint in state_dir belongs to slot %s of database %s, not to slot %s of %s: give "+
 			"each its own state_dir", was.Slot, was.Database, now.Slot, now.Database)
-	case was.Confirmed > end:
+	case was.Timeline == now.Timeline && was.Confirmed > end:
 		return failf(ErrEvidence, "the server's WAL ends at %s, before %s up to where it was followed: it was restored to an "+
 			"earlier state%s", end, was.Confirmed, accept)
 	}
@@ -310,6 +348,10 @@ func (s *Stream) continues(now Origin, slot decoder.LSN) error {
 	was := s.followed()
 	switch {
 	case was == nil:
+	case slot > was.Confirmed && s.connected:
+		return fmt.Errorf("%w: slot %s stands at %s, past %s", ErrStale, now.Slot, slot, was.Confirmed)
+	case slot > was.Confirmed && was == s.seen:
+		// The peer has gone on since it was last seen, and there is no checkpoint that would know how far.
 	case slot > was.Confirmed:
 		return failf(ErrEvidence, "slot %s stands at %s, past %s up to where pgwitness had confirmed it: it was re-created, or "+
 			"somebody else consumed it; rows between the two were not delivered%s", now.Slot, slot, was.Confirmed, accept)

@@ -25,6 +25,10 @@ var (
 	ErrSetup = errors.New("set-up")
 	// ErrEvidence is evidence that was lost, or may have been (exit code 4).
 	ErrEvidence = errors.New("evidence")
+	// ErrStale is a Stream whose knowledge of positions has been overtaken: another consumer has gone on with the slot while
+	// the connection was away, or the server is on another timeline. A new Stream, told what is remembered now, finds out
+	// what that means.
+	ErrStale = errors.New("overtaken")
 )
 
 // classed gives an error its class without adding the class's own word to the text.
@@ -53,10 +57,10 @@ var (
 	errCopyDone   = errors.New("the server ended the stream")
 	errEndangered = errors.New("the sinks do not keep up and the slot is about to be lost: the server is not held up")
 	errBusy       = errors.New("another consumer streams from the slot")
+	errHeld       = errors.New("the server has not noticed yet that the last connection to the slot is gone")
+	errInRecovery = errors.New("the server is a standby, as in the course of a failover")
+	errNoRow      = errors.New("the server gave no row")
 )
-
-// errNoRow is the answer of a query that found nothing.
-var errNoRow = errors.New("the server gave no row")
 
 // SQLSTATE codes that decide what happens next.
 const (
@@ -76,8 +80,8 @@ const (
 	codeCannotConnectNow    = "57P03"
 )
 
-// classify gives err its class, if it has none yet. connected says whether this process had a stream before: what worked
-// once and does not now may be a rotation of credentials in progress, and is tried again.
+// classify gives err its class, if it has none yet. What worked once and does not now may be a rotation of credentials in
+// progress, and is tried again.
 func (s *Stream) classify(err error) error {
 	if _, ok := errors.AsType[*decoder.Error](err); ok {
 		return failf(ErrEvidence, "slot %s sent what cannot be decoded: %w; nothing at or after it was confirmed: "+
@@ -89,7 +93,7 @@ func (s *Stream) classify(err error) error {
 	if errors.Is(err, errUnpublished) {
 		return s.unpublished(err)
 	}
-	if errors.Is(err, ErrConfig) || s.connected {
+	if errors.Is(err, ErrConfig) || s.worked {
 		return err
 	}
 	var (
@@ -113,7 +117,7 @@ func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok { // then these codes have nothing to do with slot and publication
 		switch {
 		case pgErr.Code != codeUndefinedObject && pgErr.Code != codeInvalidValue && pgErr.Code != codeNotInState:
-		case s.connected:
+		case s.worked:
 			return err
 		case pgErr.Code == codeNotInState:
 			return failf(ErrSetup, "%w; let the database accept connections (ALTER DATABASE … ALLOW_CONNECTIONS true), or name "+
@@ -125,7 +129,7 @@ func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
 	}
 	switch pgErr.Code {
 	case codeInvalidPassword, codeInvalidAuth, codeNoDatabase:
-		if s.connected {
+		if s.worked {
 			return err
 		}
 		return failf(ErrConfig, "%w; check the user, the password, the database of source.dsn, and pg_hba.conf", err)
@@ -151,16 +155,16 @@ func (s *Stream) unpublished(err error) error {
 	return failf(ErrSetup, "%w; the publication must be older than the slot: drop the slot and run `pgwitness init --apply`", err)
 }
 
-// fatal says whether err needs a person.
+// fatal says whether err ends the stream.
 func fatal(err error) bool {
-	return errors.Is(err, ErrConfig) || errors.Is(err, ErrSetup) || errors.Is(err, ErrEvidence)
+	return errors.Is(err, ErrConfig) || errors.Is(err, ErrSetup) || errors.Is(err, ErrEvidence) || errors.Is(err, ErrStale)
 }
 
 // ReasonSlotBusy is the word for a slot from which another consumer streams.
 const ReasonSlotBusy = "slot_busy"
 
 // Reasons are all the words that Observer.Reconnect is called with.
-var Reasons = []string{"shutdown", "starting", ReasonSlotBusy, "slot_endangered", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
+var Reasons = []string{"shutdown", "starting", ReasonSlotBusy, "slot_held", "slot_endangered", "in_recovery", "silent", "refused", "dns", "timeout", "auth", "closed", "other"}
 
 // reason is the word for err.
 func reason(err error) string {
@@ -176,6 +180,10 @@ func reason(err error) string {
 		return "silent"
 	case errors.Is(err, errEndangered):
 		return "slot_endangered"
+	case errors.Is(err, errHeld):
+		return "slot_held"
+	case errors.Is(err, errInRecovery):
+		return "in_recovery"
 	case errors.Is(err, errBusy):
 		return ReasonSlotBusy
 	case errors.As(err, &pgErr):
