@@ -53,6 +53,18 @@ func (c *comparison) row(id string) {
 	c.seen[id] = false
 }
 
+// event is an event in the native format, as far as it is compared.
+type event struct {
+	decoder.Position
+	ID         string `json:"id"`
+	Kind       string `json:"kind"`
+	Incomplete bool   `json:"incomplete"`
+	Row        struct {
+		ID       int64  `json:"id"`
+		UserName string `json:"user_name"`
+	} `json:"row"`
+}
+
 // lines adds lines of the file, once all rows are known. Each user of the shop has one connection, so the order of its
 // rows' numbers is the order in which they were committed: that does not rest on what pgwitness says of the order.
 func (c *comparison) lines(lines []byte) error {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"pgwitness/internal/eventline"
 	"pgwitness/internal/terminal"
 )
 
@@ -113,11 +114,11 @@ func (s *screen) events(lines []byte) error {
 		if number++; number <= skipped {
 			continue
 		}
-		var e event
+		var e eventline.Event
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("the consumer's file holds a line that is no event: %w", err)
 		}
-		fmt.Fprintln(&shown, e.render(s.out.Width(unseen), s.out.Colours))
+		fmt.Fprintln(&shown, e.Render(s.out.Width(unseen), s.out.Colours))
 	}
 	_, err := s.out.Write(shown.Bytes())
 	return err

@@ -21,10 +21,10 @@ type summary struct {
 // show writes the summary, a line for each number.
 func (s *summary) show(to *screen) {
 	number := func(name, colour, value, remark string) {
-		l := line{room: to.err.Width(unseen) - 1, colours: to.err.Colours}
-		l.add("", fmt.Sprintf("%14s", name), 14)
-		l.add(colour, fmt.Sprintf("%8s", value), 8)
-		l.add(terminal.Gray, remark, 0)
+		l := terminal.Line{Room: to.err.Width(unseen) - 1, Colours: to.err.Colours}
+		l.Add("", fmt.Sprintf("%14s", name), 14)
+		l.Add(colour, fmt.Sprintf("%8s", value), 8)
+		l.Add(terminal.Gray, remark, 0)
 		to.say(l.String())
 	}
 	shouldBeZero := func(name string, count int, remark string) {
