@@ -3,6 +3,7 @@ package status
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -52,6 +53,8 @@ const (
 	staleSlot = time.Minute
 	// slowCommit is the latency, at the median, from which it is one that an auditor who looks at once would notice.
 	slowCommit = 30 * time.Second
+	// wrongClock is by how much two clocks may differ before times and latencies mislead.
+	wrongClock = time.Second
 	// muchWAL is what a server keeps for a slot before it is worth a look.
 	muchWAL = 1 << 30
 	// tamperFresh is for how long tampering wants somebody at once; it is told of until the process ends.
@@ -60,7 +63,7 @@ const (
 
 // problems are what is wrong with s, the gravest first, in a fixed order among equals.
 func problems(s *Status) []Problem {
-	found := slices.Concat(evidenceProblems(s), streamProblems(s), slotProblems(s), sinkProblems(s))
+	found := slices.Concat(evidenceProblems(s), streamProblems(s), slotProblems(s), standbyProblems(s), sinkProblems(s))
 	if found == nil {
 		found = []Problem{} // [] in JSON
 	}
@@ -96,12 +99,14 @@ func evidenceProblems(s *Status) (found []Problem) {
 	return found
 }
 
-// downFixes say what to do about each of replication.Reasons but "slot_busy".
+// downFixes say what to do about each of replication.Reasons but ReasonSlotBusy.
 var downFixes = map[string]string{
 	"":                "wait a moment; if it stays so, the log says what it is waiting for",
 	"shutdown":        "start PostgreSQL again, or see in its log who ended the connection",
 	"starting":        "wait until PostgreSQL has recovered; its log says how far it is",
 	"slot_endangered": "mend the sink that is behind, or raise max_slot_wal_keep_size at once: the slot is about to be lost",
+	"slot_held":       "wait until the server notices, at the latest after wal_sender_timeout",
+	"in_recovery":     "wait for the promotion, or see that source.dsn names the primary too",
 	"silent":          "look whether PostgreSQL hangs, or the network between it and here drops packets",
 	"refused":         "start PostgreSQL, or mend host and port in source.dsn",
 	"dns":             "mend the host in source.dsn, or the name service of this machine",
@@ -114,7 +119,8 @@ var downFixes = map[string]string{
 // downWords say each of replication.Reasons for people.
 var downWords = map[string]string{
 	"": "it has not connected yet", "shutdown": "the server ended the connection", "starting": "the server is starting",
-	"slot_endangered": "it hung up so as not to hold up the server", "silent": "the server has been silent for too long",
+	"slot_endangered": "it hung up so as not to hold up the server", "slot_held": "the server has not noticed yet that the last connection is gone",
+	"in_recovery": "the server is a standby", "silent": "the server has been silent for too long",
 	"refused": "the connection is refused", "dns": "the host is not known", "timeout": "the server does not answer",
 	"auth": "the credentials are refused", "closed": "the connection was closed", "other": "see the log",
 }
@@ -122,6 +128,8 @@ var downWords = map[string]string{
 // streamProblems are about the connection to the database.
 func streamProblems(s *Status) (found []Problem) {
 	switch s.Role {
+	case Ended:
+		return []Problem{ended(s.ExitCode)}
 	case Standby:
 		return []Problem{{Info, "another process streams from the slot; this one waits and takes over when that one ends",
 			"nothing, if there is to be a standby; otherwise stop one of the two", "pgwitness_active"}}
@@ -144,8 +152,34 @@ func streamProblems(s *Status) (found []Problem) {
 			"wait if a backlog is being made up for; otherwise look after the slowest sink, and whether both clocks are right",
 			"pgwitness_commit_to_durable_seconds"})
 	}
+	if s.Server != nil && time.Duration(math.Abs(s.Server.ClockOffset)*1e9) >= wrongClock {
+		ahead := "ahead of"
+		if s.Server.ClockOffset < 0 {
+			ahead = "behind"
+		}
+		found = append(found, Problem{Warning,
+			fmt.Sprintf("the server's clock is %s %s this machine's", terminal.Duration(seconds(math.Abs(s.Server.ClockOffset))), ahead),
+			"set both by NTP: times of events and latencies are wrong by as much", "pgwitness_source_clock_offset_seconds"})
+	}
 	return found
 }
+
+// ended says that the run has, by the exit code.
+func ended(code int) Problem {
+	const metric = "pgwitness_run_ended"
+	switch code {
+	case exitSetup:
+		return Problem{Critical, "the run has ended: the database is not set up for pgwitness",
+			"see the last line of the log, or run `pgwitness doctor`; mend it and start pgwitness again", metric}
+	case exitEvidence:
+		return Problem{Critical, "the run has ended: evidence was or may have been lost",
+			"the last line of the log says which and from which position on; compare the sinks with the audit table before anything else", metric}
+	}
+	return Problem{Critical, fmt.Sprintf("the run has ended with exit code %d", code), "see the last line of the log", metric}
+}
+
+// The exit codes after which a process may linger.
+const exitSetup, exitEvidence = 3, 4
 
 // slotProblems are about what the server keeps for us.
 func slotProblems(s *Status) (found []Problem) {
@@ -161,9 +195,9 @@ func slotProblems(s *Status) (found []Problem) {
 	case slot.WALStatus == "unreserved":
 		found = append(found, Problem{Critical, "the slot is about to be lost: it is past max_slot_wal_keep_size",
 			"raise max_slot_wal_keep_size at once (a reload is enough), then mend what is behind", "pgwitness_slot_wal_status"})
-	case safe != nil && *safe < slot.RetainedWAL/4: // less than a fifth of the limit is left
+	case safe != nil && *safe < slot.RetainedWAL*2/3: // less than two fifths of the limit are left
 		severity := Warning
-		if *safe < slot.RetainedWAL/9 {
+		if *safe < slot.RetainedWAL/4 { // less than one
 			severity = Critical
 		}
 		found = append(found, Problem{severity,
@@ -181,6 +215,24 @@ func slotProblems(s *Status) (found []Problem) {
 	if old := s.At.Sub(slot.At); old >= staleSlot && s.Role == Active {
 		found = append(found, Problem{Warning, fmt.Sprintf("what is said of the slot is %s old: it cannot be watched", terminal.Duration(old)),
 			"see the log of pgwitness: the second connection, which the stream does not need, fails", "pgwitness_slot_last_read_timestamp_seconds"})
+	}
+	return found
+}
+
+// standbyProblems are about a failover.
+func standbyProblems(s *Status) (found []Problem) {
+	if slot := s.Slot; slot != nil && slot.Failover != nil && !*slot.Failover && len(s.Standbys) > 0 {
+		return []Problem{{Warning, "the slot is not one that is synchronised to standbys: after a failover rows are missing from the sinks",
+			fmt.Sprintf("stop pgwitness for a moment and run ALTER_REPLICATION_SLOT %s (FAILOVER true) on a replication=database connection", s.Source.Slot),
+			"pgwitness_slot_failover_enabled"}}
+	}
+	for _, standby := range s.Standbys {
+		if !standby.Ready {
+			found = append(found, Problem{Warning,
+				fmt.Sprintf("after a failover to %s rows would be missing: %s", standby.Name, standby.Problem),
+				"see docs/FAILOVER.md: sync_replication_slots, hot_standby_feedback, primary_slot_name and a dbname in primary_conninfo there",
+				"pgwitness_standby_slot_ready"})
+		}
 	}
 	return found
 }
@@ -208,6 +260,12 @@ func sinkProblems(s *Status) (found []Problem) {
 				fmt.Sprintf("sink %s has been writing one batch for %s", sink.Name, terminal.Duration(writing)),
 				"look whether its disk or its server hangs; nothing is lost, but the server keeps its WAL meanwhile",
 				"pgwitness_sink_last_success_timestamp_seconds"})
+		}
+		if sink.DeadLetters > 0 {
+			found = append(found, Problem{Critical,
+				fmt.Sprintf("sink %s has refused %s for good", sink.Name, terminal.Count(sink.DeadLetters, "event", "events")),
+				"read its dead-letter file, mend the cause, and deliver them by hand: its destination does not have this evidence",
+				"pgwitness_dead_letter_events_total"})
 		}
 	}
 	return found

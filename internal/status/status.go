@@ -18,11 +18,18 @@ type Status struct {
 	At            time.Time `json:"at"`
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Role          Role      `json:"role"`
+	// ExitCode is that of a run that has Ended, and 0 of any other.
+	ExitCode int `json:"exit_code,omitempty"`
 	// Problems are what is wrong, the gravest first; empty if nothing is.
 	Problems []Problem `json:"problems"`
 	Source   Source    `json:"source"`
-	// Slot is what the catalog last said; null before it was read.
-	Slot *replication.SlotState `json:"slot"`
+	// Slot is what the catalog last said; null before it was read. Server and Table are likewise, Table also where nothing
+	// can be said of it.
+	Slot   *replication.SlotState  `json:"slot"`
+	Server *Server                 `json:"server"`
+	Table  *replication.TableState `json:"audit_table"`
+	// Standbys are the physical standbys that are watched (source.standby_dsn_file).
+	Standbys []replication.StandbyState `json:"standbys"`
 	// Lag is how far the stream is behind the server; null before the slot was read.
 	Lag   *Lag   `json:"lag"`
 	Sinks []Sink `json:"sinks"`
@@ -42,6 +49,8 @@ type Status struct {
 	// Operations is how many of the events are audit rows, by the operation on the audited table: insert, update, delete,
 	// truncate and other.
 	Operations map[string]uint64 `json:"operations"`
+	// LastEvent is when the transaction of the newest of them committed, by the server's clock; left out before the first.
+	LastEvent time.Time `json:"last_event,omitzero"`
 	// LastTamper is when the last tampering was delivered, left out if there was none since Since.
 	LastTamper time.Time `json:"last_tamper,omitzero"`
 }
@@ -57,6 +66,8 @@ const (
 	Standby Role = "standby"
 	// Connecting has no stream and wants one.
 	Connecting Role = "connecting"
+	// Ended has ended because a person is needed, and can be asked for a while still (http.linger).
+	Ended Role = "ended"
 )
 
 // Source is what is followed, and how far.
@@ -76,6 +87,13 @@ type Source struct {
 	// LastError is why the last connection was lost or could not be made, one of replication.Reasons; left out if none was.
 	// The error itself is in the log only: a server's text is not for everyone who can reach this port.
 	LastError string `json:"last_error,omitempty"`
+}
+
+// Server is what the server says of itself.
+type Server struct {
+	replication.ServerState
+	// ClockOffset is its clock minus ours, as if it had answered in the middle of the round trip.
+	ClockOffset float64 `json:"clock_offset_seconds"`
 }
 
 // Lag is in bytes of WAL, of all tables, when the slot was last read.
@@ -131,7 +149,14 @@ func (m *Meter) Status(cfg Config, now metrics.Snapshot, sinks []pipeline.SinkSt
 		Version: cfg.Version, Since: now.Since, At: at, UptimeSeconds: at.Sub(now.Since).Seconds(),
 		Source: cfg.Source, Slot: now.Slot, Buffer: cfg.Buffer, ShowsEvents: cfg.ShowsEvents,
 		Transactions: now.Transactions, Events: now.Events, TamperEvents: now.TamperEvents,
-		RetentionEvents: now.RetentionEvents, IncompleteEvents: now.IncompleteEvents,
+		RetentionEvents: now.RetentionEvents, IncompleteEvents: now.IncompleteEvents, LastEvent: now.LastEvent,
+		Table: now.Table, Standbys: now.Standbys, ExitCode: now.ExitCode,
+	}
+	if now.Server != nil {
+		s.Server = &Server{*now.Server, now.Server.ClockOffset.Seconds()}
+	}
+	if s.Standbys == nil {
+		s.Standbys = []replication.StandbyState{} // [] in JSON
 	}
 	s.Source.Connected, s.Source.StreamingSince = now.Streaming, now.StreamingSince
 	s.Source.Received, s.Source.Confirmed = now.Received, now.Confirmed
@@ -147,9 +172,11 @@ func (m *Meter) Status(cfg Config, now metrics.Snapshot, sinks []pipeline.SinkSt
 
 func role(now metrics.Snapshot) Role {
 	switch {
+	case now.ExitCode != 0:
+		return Ended
 	case now.Streaming:
 		return Active
-	case now.Reconnect == "slot_busy":
+	case now.Standby():
 		return Standby
 	}
 	return Connecting

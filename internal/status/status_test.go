@@ -100,7 +100,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{"nothing", func(*Status) {}, nil},
 		{"busy and well", func(s *Status) {
-			s.Slot.SafeWAL, s.Slot.WALStatus, s.Slot.RetainedWAL = bytes(300<<20), "extended", 1000<<20
+			s.Slot.SafeWAL, s.Slot.WALStatus, s.Slot.RetainedWAL = bytes(700<<20), "extended", 1000<<20
 			s.Sinks[0].WritingSince, s.Latency.P50 = ago(s, 29*time.Second), 29
 		}, nil},
 		{"just lost", func(s *Status) {
@@ -114,16 +114,36 @@ func TestProblems(t *testing.T) {
 			[]Problem{{Warning, "nothing is streamed since 0 s: see the log", "", "pgwitness_source_connected"}}},
 		{"standby", func(s *Status) { s.Role, s.Source.DownSince = Standby, s.Since },
 			[]Problem{{Info, "another process streams from the slot; this one waits and takes over when that one ends", "", "pgwitness_active"}}},
+		{"ended for want of evidence", func(s *Status) { s.Role, s.ExitCode = Ended, 4 },
+			[]Problem{{Critical, "the run has ended: evidence was or may have been lost", "", "pgwitness_run_ended"}}},
+		{"ended for want of set-up", func(s *Status) { s.Role, s.ExitCode = Ended, 3 },
+			[]Problem{{Critical, "the run has ended: the database is not set up for pgwitness", "", "pgwitness_run_ended"}}},
+		{"clock ahead", func(s *Status) { s.Server = &Server{ClockOffset: 1.25} },
+			[]Problem{{Warning, "the server's clock is 1.2 s ahead of this machine's", "", "pgwitness_source_clock_offset_seconds"}}},
+		{"clock behind", func(s *Status) { s.Server = &Server{ClockOffset: -90} },
+			[]Problem{{Warning, "the server's clock is 1 min 30 s behind this machine's", "", "pgwitness_source_clock_offset_seconds"}}},
+		{"clock well", func(s *Status) { s.Server = &Server{ClockOffset: -.99} }, nil},
+		{"standbys", func(s *Status) {
+			s.Slot.Failover = new(bool)
+			*s.Slot.Failover = true
+			s.Standbys = []replication.StandbyState{{Name: "a:5432", Ready: true}, {Name: "b:5432", Problem: "it has no such slot"}}
+		}, []Problem{{Warning, "after a failover to b:5432 rows would be missing: it has no such slot", "", "pgwitness_standby_slot_ready"}}},
+		{"standbys without a failover slot", func(s *Status) {
+			s.Slot.Failover, s.Standbys = new(bool), []replication.StandbyState{{Name: "b:5432", Problem: "it has no such slot"}}
+		}, []Problem{{Warning, "the slot is not one that is synchronised to standbys: after a failover rows are missing from the sinks", "", "pgwitness_slot_failover_enabled"}}},
+		{"no failover wanted", func(s *Status) { s.Slot.Failover = new(bool) }, nil},
+		{"dead letters", func(s *Status) { s.Sinks[0].DeadLetters = 1 },
+			[]Problem{{Critical, "sink file has refused 1 event for good", "", "pgwitness_dead_letter_events_total"}}},
 		{"slow", func(s *Status) { s.Latency.P50 = 42 },
 			[]Problem{{Warning, "events are durable only 42 s after their commit", "", "pgwitness_commit_to_durable_seconds"}}},
 		{"slot lost", func(s *Status) { s.Slot.WALStatus = "lost" },
 			[]Problem{{Critical, "the slot is lost: the server has removed WAL that was not delivered", "", "pgwitness_slot_wal_status"}}},
 		{"slot unreserved", func(s *Status) { s.Slot.WALStatus, s.Slot.SafeWAL = "unreserved", bytes(-1) },
 			[]Problem{{Critical, "the slot is about to be lost: it is past max_slot_wal_keep_size", "", "pgwitness_slot_wal_status"}}},
-		{"slot near its limit", func(s *Status) { s.Slot.RetainedWAL, s.Slot.SafeWAL = 81<<20, bytes(19<<20) },
-			[]Problem{{Warning, "the slot is near its limit: 19 MB more of WAL, and it may be lost", "", "pgwitness_slot_safe_wal_bytes"}}},
-		{"slot nearer its limit", func(s *Status) { s.Slot.RetainedWAL, s.Slot.SafeWAL = 91<<20, bytes(9<<20) },
-			[]Problem{{Critical, "the slot is near its limit: 9.0 MB more of WAL, and it may be lost", "", "pgwitness_slot_safe_wal_bytes"}}},
+		{"slot near its limit", func(s *Status) { s.Slot.RetainedWAL, s.Slot.SafeWAL = 61<<20, bytes(39<<20) },
+			[]Problem{{Warning, "the slot is near its limit: 39 MB more of WAL, and it may be lost", "", "pgwitness_slot_safe_wal_bytes"}}},
+		{"slot nearer its limit", func(s *Status) { s.Slot.RetainedWAL, s.Slot.SafeWAL = 81<<20, bytes(19<<20) },
+			[]Problem{{Critical, "the slot is near its limit: 19 MB more of WAL, and it may be lost", "", "pgwitness_slot_safe_wal_bytes"}}},
 		{"much retained", func(s *Status) { s.Slot.RetainedWAL = 2 << 30 },
 			[]Problem{{Warning, "the server keeps 2.0 GB of WAL for the slot", "", "pgwitness_slot_retained_wal_bytes"}}},
 		{"stale", func(s *Status) { s.Slot.At = ago(s, time.Minute) },
@@ -183,7 +203,7 @@ func TestProblems(t *testing.T) {
 // Each word that a stream can end with is said for people.
 func TestDownReasons(t *testing.T) {
 	for _, reason := range append([]string{""}, replication.Reasons...) {
-		if reason == "slot_busy" {
+		if reason == replication.ReasonSlotBusy {
 			continue // that is a standby
 		}
 		if downWords[reason] == "" || downFixes[reason] == "" {
