@@ -16,10 +16,18 @@ var Epoch = time.Date(2026, 11, 23, 8, 30, 0, 123_456_000, time.UTC)
 func Transaction(lsn decoder.LSN, xid uint32, firstID, rows int) [][]byte {
 	messages := [][]byte{Begin(lsn, Epoch, xid)}
 	for id := firstID; id < firstID+rows; id++ {
-		messages = append(messages, Insert(RelationOID, strconv.Itoa(id), "UPDATE", "2026-11-23 08:29:59.98", "app", "orders",
+		messages = append(messages, Insert(RelationOID, strconv.Itoa(id), "UPDATE", "2026-11-23 08:29:59.98", "app", AuditedTable(id),
 			fmt.Sprintf(`{"id": %d, "event_type": "UPDATE", "column_name": "é \"quoted\""}`, id)))
 	}
 	return append(messages, Commit(lsn, lsn+0x30, Epoch))
+}
+
+// AuditedTable is the table that the row with this id tells of: every third is of customers, the others are of orders.
+func AuditedTable(id int) string {
+	if id%3 == 0 {
+		return "customers"
+	}
+	return "orders"
 }
 
 // Events are the decoded events of that many transactions with that many rows each; the first commits at from, and each

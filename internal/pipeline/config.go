@@ -32,10 +32,16 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Destination is a sink and the name it has in metrics and logs.
+// Destination is a sink and what becomes of the events that are not for it.
 type Destination struct {
+	// Name is what it is called in metrics and logs.
 	Name string
 	Sink sink.Sink
+	// Filter chooses the audit events that Sink gets. Defaults to all.
+	Filter Filter
+	// DeadLetters gets the events that Sink refuses for good (sink.RejectedError), each before anything that comes after it is
+	// written or confirmed. Defaults to nil: such an event is tried again and again, as after any failure.
+	DeadLetters sink.Sink
 }
 
 // Checkpoint makes a mark durable before it is confirmed.

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -10,8 +11,9 @@ import (
 	"pgwitness/sink"
 )
 
-// memSink is a sink in memory that fails and blocks as the test says. One that remembers makes half of the events durable
-// in a Write that fails, and skips them when they come again; it checks that events come in order.
+// memSink is a sink in memory that fails, blocks and refuses as the test says. One that remembers makes half of the events
+// durable in a Write that fails, and those before the first it refuses, and skips them when they come again; it checks that
+// events come in order.
 type memSink struct {
 	tb        testing.TB
 	remembers bool // Open returns the last position, as the file sink's does
@@ -21,6 +23,7 @@ type memSink struct {
 	holds   map[decoder.Position]bool
 	blocked chan struct{}
 	fail    func(attempt int) error // nil or an error for each Write
+	refuses func(decoder.Position) bool
 	writes  int
 	again   bool // the last Write failed in its middle: its events come again
 }
@@ -68,6 +71,13 @@ func (m *memSink) Write(ctx context.Context, events []decoder.Event) error {
 	} else if err != nil {
 		return err
 	}
+	if at := slices.IndexFunc(events, func(e decoder.Event) bool { return m.refuses != nil && m.refuses(e.Position) }); at >= 0 {
+		err = &sink.RejectedError{Position: events[at].Position, Reason: "the script says so"}
+		if !m.remembers {
+			return err
+		}
+		events = events[:at]
+	}
 	for i := range events {
 		m.keep(held{events[i].Position, events[i].ID()})
 	}
@@ -110,6 +120,13 @@ func (m *memSink) script(fail func(attempt int) error) {
 	m.fail = fail
 }
 
+// refuse sets which events are refused for good.
+func (m *memSink) refuse(refuses func(decoder.Position) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuses = refuses
+}
+
 // durable is what the sink holds.
 func (m *memSink) durable() []held {
 	m.mu.Lock()
@@ -117,14 +134,9 @@ func (m *memSink) durable() []held {
 	return append([]held(nil), m.events...)
 }
 
-// has says whether the events at all positions are durable, or which is not.
-func (m *memSink) has(positions []decoder.Position) (missing decoder.Position, ok bool) {
+// lacks returns those of positions whose events are not durable.
+func (m *memSink) lacks(positions []decoder.Position) []decoder.Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range positions {
-		if !m.holds[p] {
-			return p, false
-		}
-	}
-	return decoder.Position{}, true
+	return slices.DeleteFunc(positions, func(p decoder.Position) bool { return m.holds[p] })
 }

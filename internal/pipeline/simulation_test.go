@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pgwitness/decoder"
+	"pgwitness/internal/pipeline"
 	"pgwitness/internal/replication"
 	"pgwitness/internal/walsendertest"
 )
@@ -281,6 +282,124 @@ func TestFailingSinkDoesNotBotherTheOthers(t *testing.T) {
 	})
 }
 
+// An event that a sink refuses for good stops the stream, unless its dead letters were given a place.
+func TestRefusedEventStopsTheStream(t *testing.T) {
+	simulate(t, oneSink, func(w *world) {
+		r := w.start()
+		w.commit(2)
+		time.Sleep(time.Second)
+		refused := w.commitRefused(3)
+		time.Sleep(time.Hour)
+		if got := w.server.Confirmed(); got != w.txs[0].End {
+			t.Errorf("confirmed %s, want %s: nothing past the event that was refused", got, w.txs[0].End)
+		}
+		if got := w.sinks[0].durable(); got[len(got)-1].Compare(refused) >= 0 {
+			t.Errorf("the sink was given event %s, past the one that was refused", got[len(got)-1].Position)
+		}
+		w.sinks[0].refuse(nil)
+		time.Sleep(time.Minute)
+		_ = r.stop()
+		w.holdsAll()
+	})
+}
+
+func TestRefusedEventBecomesADeadLetterBeforeAnythingAfterItIsWritten(t *testing.T) {
+	for name, remembers := range map[string]bool{"a sink that remembers": true, "one that does not": false} {
+		t.Run(name, func(t *testing.T) {
+			sinks := func(t *testing.T) []*memSink { return []*memSink{newMemSink(t, remembers)} }
+			simulate(t, sinks, func(w *world) {
+				w.letters = map[int]*memSink{0: newMemSink(t, true)}
+				broken := true
+				w.letters[0].script(func(int) error {
+					if broken {
+						return errSink
+					}
+					return nil
+				})
+				r := w.start()
+				refused := w.commitRefused(3)
+				time.Sleep(time.Hour)
+				if got := w.server.Confirmed(); got != walsendertest.Start {
+					t.Errorf("confirmed %s while the dead letter could not be written", got)
+				}
+				if got := w.sinks[0].durable(); len(got) != 1 || got[0].Compare(refused) >= 0 {
+					t.Errorf("the sink holds %v, want what comes before %s", got, refused)
+				}
+				broken = false
+				time.Sleep(time.Minute)
+				if got := w.letters[0].durable(); len(got) != 1 || got[0].Position != refused {
+					t.Errorf("the dead letters are %v, want %s", got, refused)
+				}
+				if got := w.server.Confirmed(); got != w.txs[0].End {
+					t.Errorf("confirmed %s, want %s", got, w.txs[0].End)
+				}
+				_ = r.stop()
+				w.holdsAll()
+			})
+		})
+	}
+}
+
+// A restart between the dead letter and what comes after it writes the dead letter no second time.
+func TestDeadLetterIsWrittenOnce(t *testing.T) {
+	simulate(t, oneSink, func(w *world) {
+		w.letters = map[int]*memSink{0: newMemSink(t, true)}
+		r := w.start()
+		w.sinks[0].script(func(attempt int) error {
+			if attempt > 2 { // the first is the one that is refused, and the second brings what stands before it
+				return errSink
+			}
+			return nil
+		})
+		w.commitRefused(3)
+		time.Sleep(time.Minute)
+		if got := len(w.letters[0].durable()); got != 1 {
+			t.Fatalf("%d dead letters before the restart, want 1", got)
+		}
+		_ = r.stop()
+		written := w.letters[0].writes
+		w.sinks[0].script(nil)
+		r = w.start()
+		time.Sleep(time.Minute)
+		if w.letters[0].writes != written {
+			t.Error("the dead letter was written again")
+		}
+		_ = r.stop()
+		w.holdsAll()
+	})
+}
+
+func TestSinkThatGetsOnlySomeTables(t *testing.T) {
+	two := func(t *testing.T) []*memSink { return []*memSink{newMemSink(t, true), newMemSink(t, false)} }
+	simulate(t, two, func(w *world) {
+		w.filters = map[int]pipeline.Filter{1: onlyCustomers}
+		r := w.start()
+		for range 5 {
+			w.commit(1)
+			time.Sleep(time.Second)
+		}
+		w.server.Disconnect()
+		last := w.commit(20)
+		time.Sleep(time.Minute)
+		if got := w.server.Confirmed(); got != last.End {
+			t.Errorf("confirmed %s, want %s: what is not for a sink does not hold it up", got, last.End)
+		}
+		if got, writes := len(w.sinks[1].durable()), w.sinks[1].writes; got != 25/3 || writes != 2 {
+			t.Errorf("the sink got %d events in %d writes, want %d in 2", got, writes, 25/3)
+		}
+		_ = r.stop()
+		w.holdsAll()
+	})
+}
+
+var onlyCustomers = pipeline.Filter{Tables: []pipeline.TableName{{Name: "customers"}}}
+
+// commitRefused commits a transaction, of which the first sink refuses the second row, and returns its position.
+func (w *world) commitRefused(rows int) decoder.Position {
+	w.sinks[0].refuse(func(p decoder.Position) bool { return p.Seq == 1 }) // what is durable already does not come again
+	return decoder.Position{LSN: w.commit(rows).Commit, Seq: 1}
+}
+
 func TestCheckpointThatCannotBeWrittenHoldsBackTheConfirmation(t *testing.T) {
 	simulate(t, oneSink, func(w *world) {
 		r := w.start()
@@ -362,10 +481,14 @@ func TestRandomInterleavings(t *testing.T) {
 
 func interleave(w *world, rng *rand.Rand) {
 	w.buffer = 64 << 10 << rng.IntN(6)
+	w.letters = map[int]*memSink{rng.IntN(3): newMemSink(w.t, true)} // of one of the two sinks, or of none
+	if rng.IntN(3) == 0 {
+		w.filters = map[int]pipeline.Filter{rng.IntN(2): onlyCustomers}
+	}
 	r := w.start()
 	release := func() {}
 	for range 60 {
-		switch rng.IntN(14) {
+		switch rng.IntN(15) {
 		case 0, 1, 2, 3:
 			w.commit(1 + rng.IntN(5))
 		case 4:
@@ -400,6 +523,17 @@ func interleave(w *world, rng *rand.Rand) {
 			time.Sleep(time.Duration(rng.IntN(200)) * time.Second)
 			w.server.Stall(false)
 			w.server.Disconnect()
+		case 13:
+			one := uint64(1 + rng.IntN(20))
+			w.sinks[rng.IntN(2)].refuse(func(p decoder.Position) bool { return (uint64(p.LSN)/0x30+p.Seq)%one == 0 })
+			for _, letters := range w.letters {
+				letters.script(func(attempt int) error {
+					if attempt%2 == 0 {
+						return errSink
+					}
+					return nil
+				})
+			}
 		default:
 			time.Sleep(time.Duration(rng.IntN(5_000)) * time.Millisecond)
 		}
@@ -408,8 +542,13 @@ func interleave(w *world, rng *rand.Rand) {
 		}
 	}
 	release()
-	for _, s := range w.sinks {
+	for i, s := range w.sinks {
 		s.script(nil)
+		if letters := w.letters[i]; letters != nil {
+			letters.script(nil)
+		} else {
+			s.refuse(nil)
+		}
 	}
 	time.Sleep(10 * time.Minute)
 	if err := r.stop(); err != nil {

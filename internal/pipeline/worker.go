@@ -13,28 +13,6 @@ import (
 	"pgwitness/sink"
 )
 
-// SinkState is the state of one sink, for people.
-type SinkState struct {
-	Name string `json:"name"`
-	// State is "opening", "ok" or "failing".
-	State string `json:"state"`
-	// Error is the last failure's, empty once it works again.
-	Error string `json:"error,omitempty"`
-	// Position is of the last event the sink has made durable.
-	Position decoder.Position `json:"position"`
-	// LastSuccess is when the last write succeeded; zero before the first.
-	LastSuccess time.Time `json:"last_success,omitzero"`
-	// FailingSince is when the first of the failures came that no success has ended, and NextAttempt when it is tried again,
-	// past while that is being done; both are zero while State is another than "failing".
-	FailingSince time.Time `json:"failing_since,omitzero"`
-	NextAttempt  time.Time `json:"next_attempt,omitzero"`
-	// Failures counts attempts to open it or to write to it that failed, DeliveredEvents and DeliveredBytes what it has made
-	// durable, in the native format and before any compression; all since this process began.
-	Failures        uint64 `json:"failures"`
-	DeliveredEvents uint64 `json:"delivered_events"`
-	DeliveredBytes  uint64 `json:"delivered_bytes"`
-}
-
 // job is one call of a sink, repeated until it succeeds: Open if open is set, Write otherwise.
 type job struct {
 	ctx    context.Context
@@ -42,45 +20,82 @@ type job struct {
 	events []decoder.Event
 }
 
-// worker calls one sink, from one goroutine. The loop gives it a job and waits for its outcome.
+// worker calls one sink, and the one of its dead letters, from one goroutine. The loop gives it a job and waits for its outcome.
 type worker struct {
 	name     string
 	sink     sink.Sink
+	filter   Filter
 	observer Observer
 	log      *slog.Logger
 	jobs     chan job
 	done     chan error
+
+	// These are owned by run's goroutine.
+	letters *deadLetters    // nil where there is no place for them
+	outage  *retry.Outage   // of the sink
+	chosen  []decoder.Event // memory for what the filter lets pass
 
 	mu    sync.Mutex
 	state SinkState // guarded by mu; written by run's goroutine
 }
 
 func newWorker(d Destination, observer Observer, log *slog.Logger) *worker {
-	return &worker{
-		name: d.Name, sink: d.Sink, observer: observer, log: log.With("sink", d.Name),
+	w := &worker{
+		name: d.Name, sink: d.Sink, filter: d.Filter, observer: observer, log: log.With("sink", d.Name),
 		jobs: make(chan job, 1), done: make(chan error, 1),
 		state: SinkState{Name: d.Name, State: "opening"},
 	}
+	w.outage = retry.NewOutage(w.log)
+	if d.DeadLetters != nil {
+		w.letters = &deadLetters{sink: d.DeadLetters, of: d.Name, log: w.log}
+	}
+	return w
 }
 
 // run does jobs until there are no more, then closes the sink.
 func (w *worker) run() error {
 	for j := range w.jobs {
-		w.done <- w.do(j)
+		err := w.do(j)
+		if w.letters != nil {
+			w.letters.tell(retry.TellEvery)
+		}
+		w.done <- err
 	}
-	return w.sink.Close()
+	err := w.sink.Close()
+	if w.letters != nil {
+		err = errors.Join(err, w.letters.close())
+	}
+	return err
 }
 
-// do does one job, again and again until it succeeds, its context is done, or the error needs a person.
+// do does one job.
 func (w *worker) do(j job) error {
+	if j.open != nil {
+		return w.persist(j.ctx, func() error { return w.open(j.ctx, *j.open) })
+	}
+	events := after(j.events, w.current().Position)
+	if len(events) == 0 {
+		return nil // an earlier run delivered them
+	}
+	chosen := w.choose(events)
+	defer clear(w.chosen) // a large line is let go with its batch
+	if err := w.persist(j.ctx, func() error { return w.write(j.ctx, after(chosen, w.current().Position)) }); err != nil {
+		return err
+	}
+	w.set(func(s *SinkState) { s.Position = events[len(events)-1].Position })
+	return nil
+}
+
+// persist makes attempts until one succeeds, ctx is done, or the error needs a person.
+func (w *worker) persist(ctx context.Context, attempt func() error) error {
 	backoff := retry.New()
 	for {
-		err := w.attempt(j)
+		err := attempt()
 		if err == nil {
 			return nil
 		}
-		if j.ctx.Err() != nil {
-			return context.Cause(j.ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		w.observer.Failed(w.name, sink.Reason(err))
 		if permanent(err) {
@@ -88,8 +103,10 @@ func (w *worker) do(j job) error {
 			return err
 		}
 		wait := backoff.Next()
-		w.failing(err, time.Now().Add(wait))
-		if err := retry.Pause(j.ctx, wait); err != nil {
+		w.set(func(s *SinkState) { s.failed(err, time.Now().Add(wait)) })
+		w.outage.Failed(slog.LevelError, sink.Reason(err), "the sink fails: nothing is confirmed and nothing lost; trying again until it works",
+			"error", err)
+		if err := retry.Pause(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -99,23 +116,79 @@ func permanent(err error) bool {
 	return errors.Is(err, sink.ErrConfig) || errors.Is(err, sink.ErrForeign) || errors.Is(err, sink.ErrClosed)
 }
 
-// attempt calls the sink once.
-func (w *worker) attempt(j job) error {
-	if j.open != nil {
-		position, err := w.sink.Open(j.ctx, *j.open)
-		if err == nil {
-			w.succeeded(func(s *SinkState) { s.Position = position })
+// open opens the sink, and the one of its dead letters before it.
+func (w *worker) open(ctx context.Context, origin sink.Origin) error {
+	if w.letters != nil {
+		if err := w.letters.open(ctx, origin); err != nil {
+			return err
 		}
-		return err
 	}
-	events := after(j.events, w.current().Position)
-	if len(events) == 0 {
-		return nil // an earlier run delivered them
+	position, err := w.sink.Open(ctx, origin)
+	if err == nil {
+		w.succeeded(func(s *SinkState) { s.Position = position })
 	}
-	w.observer.Attempt(w.name)
-	if err := w.sink.Write(j.ctx, events); err != nil {
-		return err
+	return err
+}
+
+// choose returns those of events that the sink is to get, and counts the others.
+func (w *worker) choose(events []decoder.Event) []decoder.Event {
+	if w.filter.empty() {
+		return events
 	}
+	w.chosen = w.filter.choose(events, w.chosen[:0])
+	if n := len(events) - len(w.chosen); n > 0 {
+		w.observer.Filtered(w.name, n)
+		w.set(func(s *SinkState) { s.Filtered += uint64(n) })
+	}
+	return w.chosen
+}
+
+// write makes events durable, those that the sink refuses for good among its dead letters if there is a place for them. It
+// keeps to the order even then: an event becomes a dead letter only after the sink has all before it, so that the position
+// of the last dead letter says which of them are kept already.
+func (w *worker) write(ctx context.Context, events []decoder.Event) error {
+	for n := len(events); n > 0; {
+		w.observer.Attempt(w.name)
+		err := w.sink.Write(ctx, events[:n])
+		if err == nil {
+			w.delivered(events[:n])
+			events = events[n:]
+			n = len(events)
+			continue
+		}
+		at, reason := refused(err, events[:n])
+		if at < 0 || w.letters == nil {
+			return err
+		}
+		w.observer.Failed(w.name, sink.Reason(err))
+		if at > 0 {
+			n = at
+			continue
+		}
+		if err := w.bury(ctx, &events[0], reason); err != nil {
+			return err
+		}
+		events = events[1:]
+		n = len(events)
+	}
+	return nil
+}
+
+// bury makes e a dead letter, unless an earlier run did.
+func (w *worker) bury(ctx context.Context, e *decoder.Event, reason string) error {
+	if e.Compare(w.letters.last) > 0 {
+		if err := w.letters.keep(ctx, e, reason); err != nil {
+			return err
+		}
+		w.observer.DeadLetter(w.name, 1)
+		w.set(func(s *SinkState) { s.DeadLetters++ })
+	}
+	w.succeeded(func(s *SinkState) { s.Position = e.Position })
+	return nil
+}
+
+// delivered notes that the sink has made events durable.
+func (w *worker) delivered(events []decoder.Event) {
 	bytes := 0
 	for i := range events {
 		bytes += len(events[i].Line())
@@ -127,7 +200,6 @@ func (w *worker) attempt(j job) error {
 		s.DeliveredEvents += uint64(len(events))
 		s.DeliveredBytes += uint64(bytes)
 	})
-	return nil
 }
 
 // after is the part of events, which are in order, that comes after position.
@@ -154,33 +226,12 @@ func (w *worker) set(change func(*SinkState)) {
 	change(&w.state)
 }
 
-// failed notes a failure; next is when it is tried again, zero if it is not.
-func (s *SinkState) failed(err error, next time.Time) {
-	if s.State != "failing" {
-		s.FailingSince = time.Now()
-	}
-	s.State, s.Error, s.NextAttempt = "failing", err.Error(), next
-	s.Failures++
-}
-
-// failing notes a failure and says so, once for each failure that is not the one before.
-func (w *worker) failing(err error, next time.Time) {
-	before := w.current()
-	w.set(func(s *SinkState) { s.failed(err, next) })
-	if before.State != "failing" || before.Error != err.Error() {
-		w.log.Error("the sink fails: nothing is confirmed and nothing lost; trying again until it works", "error", err)
-	}
-}
-
 // succeeded notes a success and says so if it ends a failure.
 func (w *worker) succeeded(change func(*SinkState)) {
-	before := w.current()
 	w.set(func(s *SinkState) {
 		change(s)
 		s.State, s.Error = "ok", ""
 		s.FailingSince, s.NextAttempt = time.Time{}, time.Time{}
 	})
-	if before.State == "failing" {
-		w.log.Info("the sink works again")
-	}
+	w.outage.Over("the sink works again: going on where it stopped")
 }

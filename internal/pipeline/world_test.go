@@ -3,8 +3,8 @@ package pipeline_test
 import (
 	"context"
 	"errors"
-
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"pgwitness/decoder"
+	"pgwitness/internal/pgoutputtest"
 	"pgwitness/internal/pipeline"
 	"pgwitness/internal/replication"
 	"pgwitness/internal/walsendertest"
@@ -23,11 +24,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // position that the server is told it checks the promise: everything before it is durable in every sink, and the
 // checkpoint knows.
 type world struct {
-	t      *testing.T
-	server *walsendertest.Server
-	sinks  []*memSink
-	buffer int
-	endPos decoder.LSN
+	t       *testing.T
+	server  *walsendertest.Server
+	sinks   []*memSink
+	letters map[int]*memSink        // the dead letters of a sink, by its index
+	filters map[int]pipeline.Filter // likewise
+	buffer  int
+	endPos  decoder.LSN
 
 	mu    sync.Mutex
 	mark  *replication.Mark
@@ -66,23 +69,27 @@ func (w *world) flushed(lsn decoder.LSN) {
 	if lsn > walsendertest.Start && (w.mark == nil || w.mark.Confirmed < lsn) {
 		w.t.Errorf("flush position %s was told to the server before the checkpoint held it", lsn)
 	}
-	var before []decoder.Position
-	for _, tx := range w.txs {
-		if tx.Commit < lsn {
-			before = append(before, positions(tx)...)
+	for i, s := range w.sinks {
+		missing := s.lacks(w.positions(i, lsn))
+		if letters := w.letters[i]; letters != nil {
+			missing = letters.lacks(missing)
 		}
-	}
-	for _, s := range w.sinks {
-		if missing, ok := s.has(before); !ok {
-			w.t.Errorf("flush position %s was told to the server while event %s was not durable", lsn, missing)
+		if len(missing) > 0 {
+			w.t.Errorf("flush position %s was told to the server while event %s was not durable", lsn, missing[0])
 		}
 	}
 }
 
-func positions(tx walsendertest.Transaction) []decoder.Position {
-	all := make([]decoder.Position, tx.Rows)
-	for i := range all {
-		all[i] = decoder.Position{LSN: tx.Commit, Seq: uint64(i)}
+// positions are those of all events for a sink, by its index, that were committed before end.
+func (w *world) positions(sink int, end decoder.LSN) (all []decoder.Position) {
+	tables := w.filters[sink].Tables
+	for _, tx := range w.txs {
+		for seq := range tx.Rows {
+			passes := len(tables) == 0 || pgoutputtest.AuditedTable(tx.FirstID+seq) == tables[0].Name
+			if tx.Commit < end && passes {
+				all = append(all, decoder.Position{LSN: tx.Commit, Seq: uint64(seq)})
+			}
+		}
 	}
 	return all
 }
@@ -120,7 +127,11 @@ func (w *world) start() *run {
 	monitor := replication.NewMonitor(stream, 0, nil)
 	cfg := pipeline.Config{Stream: stream, Monitor: monitor, Checkpoint: w, Logger: log}
 	for i, s := range w.sinks {
-		cfg.Destinations = append(cfg.Destinations, pipeline.Destination{Name: string(rune('a' + i)), Sink: s})
+		d := pipeline.Destination{Name: string(rune('a' + i)), Sink: s, Filter: w.filters[i]}
+		if letters := w.letters[i]; letters != nil {
+			d.DeadLetters = letters
+		}
+		cfg.Destinations = append(cfg.Destinations, d)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r := &run{w: w, cancel: cancel, done: make(chan error, 1)}
@@ -142,18 +153,19 @@ func (r *run) wait() error {
 	return err
 }
 
-// holdsAll checks that each sink holds every committed event once and in order. A sink that does not remember may hold
-// events again, but each again in order.
+// holdsAll checks that each sink holds every committed event that is for it once and in order, or has it among its dead
+// letters. A sink that does not remember may hold events again, but each again in order.
 func (w *world) holdsAll() {
 	w.t.Helper()
-	var want []decoder.Position
-	for _, tx := range w.txs {
-		want = append(want, positions(tx)...)
-	}
 	for i, s := range w.sinks {
+		want := w.positions(i, math.MaxUint64)
 		got := s.durable()
 		if !s.remembers {
 			got = firsts(got)
+		}
+		if letters := w.letters[i]; letters != nil {
+			// What was refused before a restart may be taken after it.
+			got = firsts(merge(got, letters.durable()))
 		}
 		for j := range max(len(got), len(want)) {
 			switch {
@@ -169,6 +181,19 @@ func (w *world) holdsAll() {
 			break
 		}
 	}
+}
+
+// merge merges what is in order.
+func merge(a, b []held) (merged []held) {
+	for len(a) > 0 && len(b) > 0 {
+		first := &a
+		if a[0].Compare(b[0].Position) > 0 {
+			first = &b
+		}
+		merged = append(merged, (*first)[0])
+		*first = (*first)[1:]
+	}
+	return append(append(merged, a...), b...)
 }
 
 // firsts leaves out events that came again.
