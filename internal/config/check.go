@@ -47,6 +47,9 @@ func (m *merge) checkHTTP(h *HTTP) {
 	m.reject("http.linger", notNegative(h.Linger))
 }
 
+// Operations are the words that Sink.OnlyOperations may hold.
+var Operations = []string{"insert", "update", "delete", "truncate", "other"}
+
 func (m *merge) checkSinks(sinks []Sink) {
 	if len(sinks) == 0 && len(m.mistakes) == 0 {
 		m.reject("sinks", errors.New("the list is empty: want at least one, such as [{type: stdout}]"))
@@ -63,16 +66,28 @@ func (m *merge) checkSinks(sinks []Sink) {
 			m.reject(prefix+".name", errors.New("want 1 to 63 letters, digits and . _ -, for it is a metrics label"))
 		}
 		names[sink.Name] = prefix
+		ownFile := func(key, path string) {
+			path = filepath.Clean(path)
+			if first := paths[path]; first != "" {
+				m.reject(prefix+key, fmt.Errorf("%s writes to this file too: give each a file of its own", first))
+			} else {
+				paths[path] = prefix
+			}
+		}
+		for _, operation := range sink.OnlyOperations {
+			m.reject(prefix+".only_operations", oneOf(operation, Operations...))
+		}
+		if sink.DeadLetter != "" {
+			ownFile(".dead_letter", sink.DeadLetter)
+		}
 		if sink.Type != SinkFile {
 			continue
 		}
 		file := sink.File
 		if file.Path == "" {
 			m.reject(prefix+".path", errors.New("missing: name the file to write"))
-		} else if path := filepath.Clean(file.Path); paths[path] != "" {
-			m.reject(prefix+".path", fmt.Errorf("%s writes to this file too: give each a file of its own", paths[path]))
 		} else {
-			paths[path] = prefix
+			ownFile(".path", file.Path)
 		}
 		if file.RotateEvery < 0 {
 			m.reject(prefix+".rotate_every", errors.New("want a duration of 0 (never) or more"))

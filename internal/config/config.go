@@ -72,8 +72,24 @@ type Sink struct {
 	Type string `koanf:"type"`
 	// Name is the metrics' label "sink", different for each sink. Defaults to Type.
 	Name string `koanf:"name"`
+	// OnlyTables are the audited tables whose audit events the sink gets; one without a schema counts in any. Together with the
+	// two that follow it makes a sink that does not hold everything. Defaults to all tables, and what is of none.
+	OnlyTables Tables `koanf:"only_tables"`
+	// ExceptTables are audited tables whose audit events it does not get. Defaults to none.
+	ExceptTables Tables `koanf:"except_tables"`
+	// OnlyOperations are the operations on the audited table, of insert, update, delete, truncate and other, whose audit events it
+	// gets. Defaults to all.
+	OnlyOperations []string `koanf:"only_operations"`
+	// DeadLetter names a file for the events that the destination refuses for good, which the stream then goes on without.
+	// Defaults to empty: such an event stops the stream.
+	DeadLetter string `koanf:"dead_letter"`
 	// File holds the keys of a file sink, and is zero for any other.
 	File FileSink `koanf:"-"`
+}
+
+// Filtered says that the sink does not get every event.
+func (s *Sink) Filtered() bool {
+	return len(s.OnlyTables) > 0 || len(s.ExceptTables) > 0 || len(s.OnlyOperations) > 0
 }
 
 // FileSink is a file of JSON lines.

@@ -46,6 +46,10 @@ func Load(options Options) (*Config, error) {
 	config := m.decode()
 	config.Warnings = warnings
 	m.check(config)
+	if len(config.Sinks) > 0 && !slices.ContainsFunc(config.Sinks, func(s Sink) bool { return !s.Filtered() }) {
+		config.Warnings = append(config.Warnings, "each sink has a filter (only_tables, except_tables or only_operations): what none lets "+
+			"pass is confirmed to the database and kept nowhere else; give one sink everything")
+	}
 	if len(m.mistakes) > 0 {
 		return nil, m.mistakes
 	}
@@ -280,14 +284,17 @@ func (m *merge) decodeErrors(prefix string, err error) {
 // decodeValue turns what was written into a field's type. It says what it wants and never what it got, so that no
 // value, which might be a secret in a wrong place, is repeated.
 func decodeValue(from, to reflect.Value) (any, error) {
-	if from.Kind() == reflect.Slice {
+	target := to.Addr().Interface()
+	text, ok := reflect.TypeAssert[string](from)
+	if list, isList := reflect.TypeAssert[[]string](from); isList && to.Kind() == reflect.Slice {
+		text, ok = strings.Join(list, ","), true
+	} else if from.Kind() == reflect.Slice && from.Type() != to.Type() {
 		return nil, errScalar
 	}
-	text, ok := reflect.TypeAssert[string](from)
 	if !ok {
 		return from.Interface(), nil
 	}
-	switch target := to.Addr().Interface().(type) {
+	switch target := target.(type) {
 	case *time.Duration:
 		parsed, err := time.ParseDuration(text)
 		if err != nil {
@@ -319,6 +326,15 @@ func decodeValue(from, to reflect.Value) (any, error) {
 	case *Table:
 		err := target.UnmarshalText([]byte(text))
 		return *target, err
+	case *Tables:
+		err := target.UnmarshalText([]byte(text))
+		return *target, err
+	case *[]string:
+		var words []string
+		for word := range strings.SplitSeq(text, ",") {
+			words = append(words, strings.TrimSpace(word))
+		}
+		return words, nil
 	}
 	return text, nil
 }

@@ -151,6 +151,15 @@ func TestSinks(t *testing.T) {
 		{"a key of the file's", "sinks: [{type: file, path: /a, name: x}]", []string{"PGWITNESS_SINKS_0_PATH=/b"}, nil, []Sink{file("x", "/b")}},
 		{"a key of the variable's, set before it", "", []string{"PGWITNESS_SINKS_0_NAME=x", "PGWITNESS_SINKS=[{type: file, path: /b}]"}, nil, []Sink{file("x", "/b")}},
 		{"one more", "sinks: [{type: stdout}]", []string{"PGWITNESS_SINKS_1_TYPE=file", "PGWITNESS_SINKS_1_PATH=/b"}, nil, []Sink{stdout, file("file", "/b")}},
+		{"a filter", `sinks: [{type: stdout, only_tables: [orders, 'Shop."Line Items"'], only_operations: [update, delete]}]`,
+			[]string{`PGWITNESS_SINKS_0_EXCEPT_TABLES=crm.a , "b,c"`}, nil, []Sink{{
+				Type: "stdout", Name: "stdout", OnlyTables: Tables{{"", "orders"}, {"shop", "Line Items"}},
+				ExceptTables: Tables{{"crm", "a"}, {"", "b,c"}}, OnlyOperations: []string{"update", "delete"},
+			}}},
+		{"a filter in one word", "sinks: [{type: stdout, only_tables: orders, only_operations: 'other , insert'}]", nil, nil,
+			[]Sink{{Type: "stdout", Name: "stdout", OnlyTables: Tables{{"", "orders"}}, OnlyOperations: []string{"other", "insert"}}}},
+		{"dead letters", "sinks: [{type: stdout}]", []string{"PGWITNESS_SINKS_0_DEAD_LETTER=/d"}, nil,
+			[]Sink{{Type: "stdout", Name: "stdout", DeadLetter: "/d"}}},
 		{"another type forgets the keys", "sinks: [{type: file, path: /a}]", []string{"PGWITNESS_SINKS_0_TYPE=stdout"}, nil, []Sink{stdout}},
 		{"the same type keeps them", "sinks: [{type: file, path: /a}]", []string{"PGWITNESS_SINKS_0_TYPE=file"}, nil, []Sink{file("file", "/a")}},
 		{"flags over all", "sinks: [{type: file, path: /a, name: x}]", []string{"PGWITNESS_SINKS_1_PATH=/b"}, []Flag{shorthand("stdout"), shorthand("file:/c:d")}, []Sink{stdout, file("file", "/c:d")}},
@@ -226,6 +235,15 @@ func TestMistakes(t *testing.T) {
 		{"file sink without a path", "sinks: [{type: file}]", nil, nil, `FILE:1: sinks.0.path: missing: name the file to write`},
 		{"two sinks with one name", "sinks: [{type: stdout}, {type: stdout}]", nil, nil, `FILE:1: sinks.1.name: sinks.0 is called "stdout" too: give each a name of its own`},
 		{"two sinks with one file", "sinks: [{type: file, path: /a}, {type: file, path: /x/../a, name: b}]", nil, nil, `FILE:1: sinks.1.path: sinks.0 writes to this file too: give each a file of its own`},
+		{"dead letters in a sink's file", "sinks: [{type: file, path: /a, dead_letter: /x/../a}]", nil, nil, `FILE:1: sinks.0.path: sinks.0 writes to this file too: give each a file of its own`},
+		{"dead letters of two sinks in one file", "sinks: [{type: stdout, dead_letter: /d}, {type: file, path: /a, dead_letter: /d}]", nil, nil, `FILE:1: sinks.1.dead_letter: sinks.0 writes to this file too: give each a file of its own`},
+		{"table of a filter", "sinks: [{type: stdout, only_tables: 'orders customers'}]", nil, nil, `FILE:1: sinks.0.only_tables: want tables such as orders, shop.customers or "My Schema"."orders", separated by commas`},
+		{"no table of a filter", "sinks: [{type: stdout, except_tables: [orders, '']}]", nil, nil, `FILE:1: sinks.0.except_tables: want tables such as orders, shop.customers or "My Schema"."orders", separated by commas`},
+		{"table of a filter with three names", "sinks: [{type: stdout, only_tables: a.b.c}]", nil, nil, `FILE:1: sinks.0.only_tables: want tables such as orders, shop.customers or "My Schema"."orders", separated by commas`},
+		{"list of lists", "sinks: [{type: stdout, only_tables: [[a]]}]", nil, nil, `FILE:1: sinks.0.only_tables: want one value, not a list or a mapping`},
+		{"mapping of a filter", "sinks: [{type: stdout, only_tables: {a: b}}]", nil, nil, `FILE:1: sinks.0.only_tables: want one value, not a list or a mapping`},
+		{"operation of a filter", "sinks: [{type: stdout, only_operations: [DELETE]}]", nil, nil, `FILE:1: sinks.0.only_operations: want one of insert, update, delete, truncate, other`},
+		{"misspelled filter", "sinks: [{type: stdout, only_table: a}]", nil, nil, `FILE:1: unknown key "sinks.0.only_table": did you mean "sinks.0.only_tables"?`},
 		{"name of a sink", "sinks: [{type: stdout, name: a b}]", nil, nil, `FILE:1: sinks.0.name: want 1 to 63 letters, digits and . _ -, for it is a metrics label`},
 		{"compress", "sinks: [{type: file, path: /a, compress: lz4}]", nil, nil, `FILE:1: sinks.0.compress: want one of none, gzip, zstd`},
 		{"keep", "sinks: [{type: file, path: /a, keep: many}]", nil, nil, `FILE:1: sinks.0.keep: want a whole number`},
@@ -267,6 +285,25 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("error\n got: %s\nwant: %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A sink with a filter does not hold everything, so some other one should.
+func TestFiltersOnAllSinksAreWarnedOf(t *testing.T) {
+	const filtered = "{type: stdout, name: a, except_tables: sessions}"
+	for list, want := range map[string]int{
+		"[" + filtered + "]": 1,
+		"[" + filtered + ", {type: stdout, only_tables: orders}]":       1,
+		"[" + filtered + ", {type: stdout, only_operations: [delete]}]": 1,
+		"[" + filtered + ", {type: stdout}]":                            0,
+	} {
+		config, err := load(t, "sinks: "+list, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(config.Warnings) != want {
+			t.Errorf("%s: warnings %q, want %d", list, config.Warnings, want)
+		}
 	}
 }
 

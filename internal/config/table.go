@@ -47,6 +47,31 @@ func (t *Table) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Tables is a list of tables, of which one without a schema stands for all of its name. It is written with commas.
+type Tables []Table
+
+var errTables = errors.New(`want tables such as orders, shop.customers or "My Schema"."orders", separated by commas`)
+
+// UnmarshalText reads a list whose names are spelled as Table's are.
+func (t *Tables) UnmarshalText(text []byte) error {
+	*t = nil
+	for rest, more := string(text), true; more; {
+		name, after, ok := cutName(strings.TrimSpace(rest))
+		table := Table{Name: name}
+		if qualified, found := strings.CutPrefix(after, "."); ok && found {
+			table.Schema = name
+			table.Name, after, ok = cutName(qualified)
+		}
+		after = strings.TrimSpace(after)
+		rest, more = strings.CutPrefix(after, ",")
+		if !ok || !more && after != "" {
+			return errTables
+		}
+		*t = append(*t, table)
+	}
+	return nil
+}
+
 var leadingName = regexp.MustCompile(`^(?:"((?:[^"\x00]|"")+)"|([A-Za-z_\x{80}-\x{10FFFF}][A-Za-z0-9_$\x{80}-\x{10FFFF}]*))`)
 
 func cutName(s string) (name, rest string, ok bool) {

@@ -169,11 +169,19 @@ func (w *yamlWalker) value(key string, keyNode, value *yaml.Node) {
 	case value.Kind == yaml.AliasNode:
 		w.mistake(value, key, errAlias)
 	case isNull(value):
+	case value.Kind == yaml.SequenceNode && len(value.Content) > 0 && !slices.ContainsFunc(value.Content, noWord):
+		words := make([]string, len(value.Content))
+		for i, n := range value.Content {
+			words[i] = n.Value
+		}
+		w.layer.set(key, words, w.place(keyNode))
 	case value.Kind != yaml.ScalarNode:
 		w.layer.set(key, notScalar, w.place(keyNode))
 	default:
 		w.layer.set(key, value.Value, w.place(keyNode))
 	}
 }
+
+func noWord(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode || isNull(n) }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
