@@ -38,9 +38,8 @@ type Branch struct {
 // Position if it holds none), may be gone on with under o: same slot of the same cluster, and either the same timeline or
 // a later one on which everything up to last happened too. Its error is an ErrForeign, and says how the two differ.
 func (o Origin) Continues(earlier Origin, last decoder.Position) error {
-	const advice = "move what it holds away, or configure another place"
 	if o.SystemID != earlier.SystemID || o.Database != earlier.Database || o.Slot != earlier.Slot {
-		return fmt.Errorf("%w: it holds events of %s, and this is %s: %s", ErrForeign, earlier, o, advice)
+		return fmt.Errorf("%w: it holds events of %s, and this is %s", ErrForeign, earlier, o)
 	}
 	if o.Timeline == earlier.Timeline {
 		return nil
@@ -52,12 +51,10 @@ func (o Origin) Continues(earlier Origin, last decoder.Position) error {
 			return nil
 		default:
 			return fmt.Errorf("%w: it holds events of timeline %d up to %s, and the server left that timeline at %s: the rows from "+
-				"there on are not in the database any more; keep what it holds as evidence, and %s",
-				ErrForeign, earlier.Timeline, last, b.At, advice)
+				"there on are not in the database any more, and what it holds is the evidence of them", ErrForeign, earlier.Timeline, last, b.At)
 		}
 	}
-	return fmt.Errorf("%w: it holds events of %s, and this is %s, which does not descend from that timeline: %s",
-		ErrForeign, earlier, o, advice)
+	return fmt.Errorf("%w: it holds events of %s, and this is %s, which does not descend from that timeline", ErrForeign, earlier, o)
 }
 
 // String names o for a person.

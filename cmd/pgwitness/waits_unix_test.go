@@ -43,8 +43,6 @@ func TestWaits(t *testing.T) {
 			`pgwitness_source_reconnects_total{reason="refused"}`, []string{"trying again until it works", nobody, "connection refused"}},
 		{"unknown_host", []string{"PGWITNESS_SOURCE_DSN=postgres://u:{password}@nowhere.invalid/db?sslmode=disable"}, nil,
 			`pgwitness_source_reconnects_total{reason="dns"}`, []string{"trying again until it works", "nowhere.invalid"}},
-		{"slot_busy", nil, follow, `pgwitness_source_reconnects_total{reason="slot_busy"}`,
-			[]string{"trying again until it works", `"reason":"slot_busy"`}},
 		{"file_locked", nil, lock, `pgwitness_sink_failures_total{reason="other",sink="file"}`,
 			[]string{"trying again until it works", "another process writes to {dir}/audit.jsonl", "stop it, or configure another path"}},
 	} {
@@ -86,19 +84,11 @@ func TestWaits(t *testing.T) {
 			if strings.Contains("\n"+said, "\npgwitness: ") {
 				t.Errorf("told as an error:\n%s", said)
 			}
-			if after := s.confirmed(t, test.name); test.name != "slot_busy" && after != confirmed {
+			if after := s.confirmed(t, test.name); after != confirmed {
 				t.Errorf("the slot is confirmed up to %s, before it was %s", after, confirmed)
 			}
 		})
 	}
-}
-
-// follow has another process follow the slot.
-func follow(t *testing.T, s *site, name, dir string) {
-	other := mistake{env: slices.Concat(environment, []string{
-		"PGWITNESS_SINKS=[{type: file, path: {dir}/other.jsonl}]", "PGWITNESS_STATE_DIR={dir}/other"})}
-	cmd := other.prepare(t.Context(), t, dir, s.fill(name, dir))
-	start(t, cmd).await(t, `"msg":"streaming"`)
 }
 
 // lock is another process that writes to the file.

@@ -135,7 +135,7 @@ func (s *Sink) recallState(info os.FileInfo, mine bool) (state, error) {
 // continues checks that a file whose last event is at position, with the state st, is one of this stream.
 func (s *Sink) continues(st state, position decoder.Position) error {
 	if err := s.origin.Continues(st.Origin, position); err != nil {
-		return fmt.Errorf("%s, with %s beside it: %w", s.cfg.Path, filepath.Base(statePath(s.cfg.Path)), err)
+		return fmt.Errorf("%s: %w: move it and %s away, or configure another path", s.cfg.Path, err, filepath.Base(statePath(s.cfg.Path)))
 	}
 	return nil
 }
