@@ -23,9 +23,10 @@ const childEnv = "PGWITNESS_EMBEDDED_POSTGRES_CHILD"
 // the answer to each command under its ID. The order itself has the ID 0.
 type (
 	order struct {
-		Release  string            `json:"release"`
-		CacheDir string            `json:"cache_dir"`
-		Settings map[string]string `json:"settings"`
+		Release   string            `json:"release"`
+		CacheDir  string            `json:"cache_dir"`
+		StandbyOf string            `json:"standby_of,omitempty"`
+		Settings  map[string]string `json:"settings"`
 	}
 	command struct {
 		ID   int    `json:"id"`
@@ -141,6 +142,9 @@ func (c *child) create(ctx context.Context, o order) error {
 			BinDir:   in.binDir(),
 			DataDir:  filepath.Join(c.work.path, "data"),
 			LogFile:  filepath.Join(c.work.path, "server.log"),
+		}
+		if o.StandbyOf != "" {
+			return createStandby(o.StandbyOf, c.address.DataDir, o.Settings)
 		}
 		return createCluster(in.template(), c.address.DataDir, o.Settings)
 	})

@@ -18,7 +18,7 @@ import (
 
 // createCluster copies the data directory template to dataDir and gives it settings and a system identifier.
 func createCluster(template, dataDir string, settings map[string]string) error {
-	if err := copyTree(template, dataDir); err != nil {
+	if err := copyTree(template, dataDir, nil); err != nil {
 		return fmt.Errorf("copy the template of a cluster: %w", err)
 	}
 	if err := renewSystemIdentifier(dataDir); err != nil {
@@ -30,7 +30,23 @@ func createCluster(template, dataDir string, settings map[string]string) error {
 	return nil
 }
 
-func copyTree(from, to string) error {
+// createStandby copies the data directory of a primary, which is down, to dataDir and makes it a standby's. The primary's
+// slots stay behind, as they do in a base backup.
+func createStandby(primary, dataDir string, settings map[string]string) error {
+	err := copyTree(primary, dataDir, func(name string) bool {
+		return name == "postmaster.pid" || name == "postmaster.opts" || filepath.Dir(name) == "pg_replslot"
+	})
+	if err != nil {
+		return fmt.Errorf("copy the primary's data directory: %w", err)
+	}
+	if err := appendSettings(filepath.Join(dataDir, "postgresql.conf"), settings); err != nil {
+		return fmt.Errorf("configure the standby: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dataDir, "standby.signal"), nil, 0o600)
+}
+
+// copyTree copies the directory from with all that is in it, but for what skip, if there is one, says of its name there.
+func copyTree(from, to string, skip func(name string) bool) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -38,6 +54,13 @@ func copyTree(from, to string) error {
 		name, err := filepath.Rel(from, path)
 		if err != nil {
 			return err
+		}
+		switch {
+		case skip == nil || !skip(name):
+		case entry.IsDir():
+			return fs.SkipDir
+		default:
+			return nil
 		}
 		target := filepath.Join(to, name)
 		if entry.IsDir() {

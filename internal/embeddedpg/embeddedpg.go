@@ -53,6 +53,11 @@ type Config struct {
 	// written to postgresql.conf, so ALTER SYSTEM overrides them. Defaults to none.
 	Settings map[string]string
 
+	// StandbyOf is the data directory of a server of the same version, which must have been stopped cleanly: the new one
+	// is a standby of it, made from a copy. Where it finds its primary is for Settings to say (primary_conninfo). Defaults
+	// to none: the server has a cluster of its own.
+	StandbyOf string
+
 	// Fsync makes the server flush to disk, as a production server does. Without it a killed server still loses
 	// nothing, a machine that loses power does. Defaults to false, which is what tests want.
 	Fsync bool

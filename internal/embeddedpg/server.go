@@ -74,7 +74,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("start a process for PostgreSQL as user %d: %w", owner.uid, err)
 	}
 	answer, err := s.call(ctx, func(int) any {
-		return order{Release: release, CacheDir: cacheDir, Settings: serverSettings(cfg)}
+		return order{Release: release, CacheDir: cacheDir, StandbyOf: cfg.StandbyOf, Settings: serverSettings(cfg)}
 	})
 	if err == nil && answer.Address == nil {
 		err = errors.New("its process did not say where it is")
