@@ -7,8 +7,11 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pgwitness/internal/web/page"
 )
 
+// index is what / says to whoever does not accept HTML, as curl does; a browser gets the page.
 const index = `pgwitness
 
 /metrics  metrics for Prometheus
@@ -29,7 +32,9 @@ func newHandler(cfg Config, closing <-chan struct{}) http.Handler {
 	mux.Handle("GET /readyz", probe(cfg.Ready))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, cfg.Status()) })
 	mux.HandleFunc("GET /events", events(cfg.Events, closing))
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, index) })
+	site := page.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, index) }))
+	mux.Handle("GET /{$}", site)
+	mux.Handle("GET /page/", site)
 	return mux
 }
 
