@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,7 @@ import (
 	"pgwitness/internal/metrics"
 	"pgwitness/internal/pipeline"
 	"pgwitness/internal/replication"
+	"pgwitness/internal/retry"
 	"pgwitness/internal/status"
 	"pgwitness/internal/systemd"
 	"pgwitness/internal/web"
@@ -111,6 +113,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 			Source:         cfg.Source.Name,
 			Previous:       store.Load,
 			Resumed:        resumed,
+			Standbys:       cfg.Source.StandbyConfigs,
 			EndPos:         endPos,
 			BufferBytes:    int(cfg.Buffer.MaxBytes),
 			StatusInterval: cfg.Source.StatusInterval,
@@ -147,28 +150,45 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		return nil
 	}
 	if cfg.HTTP.Listen == "" {
-		return runBeside(ctx, f, notify)
+		return runBeside(ctx, f.Run, notify)
 	}
 	server, err := web.Listen(web.Config{
-		Listen: cfg.HTTP.Listen, Metrics: measured.Registry(), Healthy: measured.Healthy, Ready: measured.Ready, Logger: log,
+		Listen: cfg.HTTP.Listen, WebConfig: cfg.HTTP.WebConfig, Pprof: cfg.HTTP.Pprof, Metrics: measured.Registry(), Healthy: measured.Healthy, Ready: measured.Ready, Logger: log,
 		Events: events, Status: now,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("serving /metrics, /healthz, /readyz, /status and /events", "address", server.Addr().String())
-	return runBeside(ctx, f, server.Run, notify)
+	run := func(ctx context.Context) error {
+		err := f.Run(ctx)
+		linger(ctx, err, cfg.HTTP.Linger, measured.Ended, log)
+		return err
+	}
+	return runBeside(ctx, run, server.Run, notify)
 }
 
-// runBeside runs f and, beside it, what tells others of it and outlasts it: the last scrape sees the end. A listener that
+// linger waits after a run that ended with err where a person is needed, so that the next scrape sees it; or until it is asked
+// to stop.
+func linger(ctx context.Context, err error, limit time.Duration, ended func(exitCode int), log *slog.Logger) {
+	code := exitCode(err)
+	if limit <= 0 || ctx.Err() != nil || code != exitSetup && code != exitEvidence {
+		return
+	}
+	ended(code)
+	log.Error("the run has ended; listening on so that it is seen", "exit_code", code, "for", limit, "error", oneLine(err.Error()))
+	_ = retry.Pause(ctx, limit) // either way it is over
+}
+
+// runBeside runs run and, beside it, what tells others of it and outlasts it: the last scrape sees the end. A listener that
 // fails does not end the stream.
-func runBeside(ctx context.Context, f *follower, beside ...func(context.Context) error) error {
+func runBeside(ctx context.Context, run func(context.Context) error, beside ...func(context.Context) error) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var told errgroup.Group
 	for _, tell := range beside {
 		told.Go(func() error { return tell(running) })
 	}
-	err := f.Run(ctx)
+	err := run(ctx)
 	stop()
 	return errors.Join(err, told.Wait())
 }

@@ -110,6 +110,13 @@ func (m *merge) checkConnection(s *Source) {
 		m.reject(key, err)
 		return
 	}
+	if _, err := s.StandbyConfigs(); err != nil {
+		key := standbyKey
+		if at, ok := errors.AsType[*credentialError](err); ok {
+			key, err = at.key, at.problem
+		}
+		m.reject(key, err)
+	}
 	if s.Name == "" {
 		s.Name = connection.Database
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,17 +37,13 @@ func (s Source) ConnConfig() (*pgconn.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := pgconn.ParseConfig(dsn)
+	config, err := parseDSN(dsn, password)
 	if err != nil {
 		key := "source.dsn"
 		if s.DSNFile != "" {
 			key = "source.dsn_file"
 		}
-		return nil, &credentialError{key, dsnProblem(err)}
-	}
-	config.Password = cmp.Or(password, config.Password)
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "pgwitness"
+		return nil, &credentialError{key, err}
 	}
 	return config, nil
 }

@@ -81,6 +81,7 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestEveryKeyFromTheEnvironment(t *testing.T) {
+	standbys := write(t, "standbys", "host=standby\n")
 	config, err := load(t, "", []string{
 		"PGWITNESS_SOURCE_DSN=" + testDSN,
 		"PGWITNESS_SOURCE_PASSWORD=hush",
@@ -91,7 +92,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 		"PGWITNESS_SOURCE_STATUS_INTERVAL=1s",
 		"PGWITNESS_SOURCE_RECEIVE_TIMEOUT=2s",
 		"PGWITNESS_BUFFER_MAX_BYTES=64KiB",
-		"PGWITNESS_SOURCE_STANDBY_DSN_FILE=/standbys",
+		"PGWITNESS_SOURCE_STANDBY_DSN_FILE=" + standbys,
 		"PGWITNESS_HTTP_LISTEN=off",
 		"PGWITNESS_HTTP_WEB_CONFIG=/web",
 		"PGWITNESS_HTTP_SHOW_EVENTS=true",
@@ -112,7 +113,7 @@ func TestEveryKeyFromTheEnvironment(t *testing.T) {
 	want := &Config{
 		Source: Source{
 			DSN: testDSN, Password: "hush", Table: Table{"audit", "Log"}, Slot: "s", Publication: "My Pub", Name: "n",
-			StatusInterval: time.Second, ReceiveTimeout: 2 * time.Second, StandbyDSNFile: "/standbys",
+			StatusInterval: time.Second, ReceiveTimeout: 2 * time.Second, StandbyDSNFile: standbys,
 		},
 		Sinks: []Sink{{Type: "file", Name: "x", File: FileSink{
 			Path: "/a", RotateSize: 1 << 30, RotateEvery: 24 * time.Hour, Compress: "zstd", Keep: 7,

@@ -32,6 +32,9 @@ func newHandler(cfg Config, closing <-chan struct{}) http.Handler {
 	mux.Handle("GET /readyz", probe(cfg.Ready))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, cfg.Status()) })
 	mux.HandleFunc("GET /events", events(cfg.Events, closing))
+	if cfg.Pprof {
+		handleProfiles(mux)
+	}
 	site := page.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, index) }))
 	mux.Handle("GET /{$}", site)
 	mux.Handle("GET /page/", site)

@@ -16,19 +16,25 @@ import (
 	"pgwitness/internal/status"
 )
 
-// ErrListen is an address that cannot be listened on: a person must change the configuration (exit code 2).
+// ErrListen is an address that cannot be listened on, or not in the way that is configured: a person must change the
+// configuration (exit code 2).
 var ErrListen = errors.New("cannot listen")
 
 // Config says where to listen and what to show.
 type Config struct {
 	// Listen is the address, host:port or :port; the port 0 takes a free one. It has no default.
 	Listen string
+	// WebConfig names a file in the format of Prometheus's exporters that turns on TLS and basic authentication, but for
+	// /healthz and /readyz, which ask for no password. Defaults to empty: neither.
+	WebConfig string
 	// Metrics is what /metrics shows. It has no default.
 	Metrics prometheus.Gatherer
 	// Status returns what /status shows. It has no default.
 	Status func() status.Status
 	// Events is what /events shows. Defaults to nil: it answers with 403.
 	Events *feed.Feed
+	// Pprof serves Go's profiles below /debug/pprof/. Defaults to false.
+	Pprof bool
 	// Healthy says why /healthz shall fail, or nil. Defaults to nil: it never does.
 	Healthy func() error
 	// Ready says what /readyz shall answer, or why it shall fail. Defaults to "ok": it never does.
@@ -64,24 +70,32 @@ const (
 
 // Server is a listener that is bound.
 type Server struct {
-	listener net.Listener
-	http     http.Server
+	listener  net.Listener
+	http      http.Server
+	open      http.Handler // what is served without a password
+	webConfig string
+	log       *slog.Logger
 }
 
-// Listen binds the address, so that one that is taken is known before anything else begins. Its error is an ErrListen.
+// Listen checks the web configuration and binds the address, so that what is wrong is known before anything else begins. Its
+// error is an ErrListen.
 // Connections are accepted by Run.
 func Listen(cfg Config) (*Server, error) {
 	cfg.setDefaults()
+	if err := checkWebConfig(cfg.WebConfig); err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w on %q: %w; choose another address, or \"off\" for none",
 			ErrListen, cfg.Listen, cause(err))
 	}
 	closing := make(chan struct{})
+	handler := newHandler(cfg, closing)
 	server := &Server{
-		listener: listener,
+		listener: listener, open: handler, webConfig: cfg.WebConfig, log: cfg.Logger,
 		http: http.Server{
-			Handler:           newHandler(cfg, closing),
+			Handler:           handler,
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       requestTimeout,
 			WriteTimeout:      responseTimeout,
@@ -108,7 +122,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Run serves until ctx is done, and then returns nil, a moment later at most, whatever clients do. It is called once.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	go func() { served <- s.serve() }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("http.listen: serving on %s: %w", s.Addr(), err)
