@@ -8,6 +8,7 @@ import (
 	"pgwitness/internal/config"
 	"pgwitness/internal/replication"
 	"pgwitness/internal/web"
+	"pgwitness/internal/webclient"
 	"pgwitness/sink"
 )
 
@@ -19,7 +20,7 @@ const (
 	exitUsage       = 2 // usage or configuration
 	exitSetup       = 3 // the database is not set up for us
 	exitEvidence    = 4 // evidence was or may have been lost
-	exitDifferences = 5 // a check found differences
+	exitDifferences = 5 // a check found differences, or problems
 )
 
 // exitError gives an error an exit code of its own.
@@ -55,6 +56,7 @@ var classes = []struct {
 	{config.ErrInvalid, exitUsage},
 	{sink.ErrConfig, exitUsage},
 	{web.ErrListen, exitUsage},
+	{webclient.ErrConfig, exitUsage},
 	{sink.ErrClosed, exitFailed},
 }
 

@@ -43,7 +43,7 @@ Configuration:
 Exit codes:
   0  done, or asked to stop             3  the database is not set up for pgwitness
   1  failed; a restart may help         4  evidence was or may have been lost
-  2  usage or configuration             5  a check found differences
+  2  usage or configuration             5  a check found differences, or problems
   A second SIGINT or SIGTERM leaves at once, with 128 plus the signal's number.
 
 pgwitness COMMAND --help tells more about a command.
@@ -72,6 +72,8 @@ func newRootCommand() *cobra.Command {
 		newInitCommand(),
 		newRunCommand(),
 		newStageCommand(),
+		newStatusCommand(),
+		newTailCommand(),
 		newVersionCommand(),
 	)
 	root.SetHelpCommand(newHelpCommand())

@@ -301,6 +301,7 @@ func consumerEnviron(db *database, dir, file, listen string) []string {
 		"PGWITNESS_SINKS_0_PATH="+file,
 		"PGWITNESS_STATE_DIR="+dir,
 		"PGWITNESS_HTTP_LISTEN="+listen,
+		"PGWITNESS_HTTP_SHOW_EVENTS=true",
 		"PGWITNESS_LOG_FORMAT=text",
 	)
 }

@@ -53,7 +53,11 @@ func (p *performance) keepShop(playing, wanted context.Context) (err error) {
 	if err := awaitConsumer(open, p.conn, patience); err != nil {
 		return err
 	}
-	p.stage.screen.step("pgwitness run follows the slot%s", metricsRemark(open, p.listen))
+	p.stage.screen.step("pgwitness run follows the slot")
+	if url := listenerURL(open, p.listen); url != "" {
+		p.stage.screen.say(indent + "look at it at " + url + ",")
+		p.stage.screen.say(indent + "with pgwitness status --url " + url + " or pgwitness tail --url " + url)
+	}
 	if p.shop, err = hire(open, p.db); err != nil {
 		return err
 	}
@@ -127,8 +131,8 @@ func metricsAddress(listen string) (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// metricsRemark says where the metrics are, if they are.
-func metricsRemark(ctx context.Context, listen string) string {
+// listenerURL is where the consumer answers, empty if it does not.
+func listenerURL(ctx context.Context, listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return ""
@@ -139,5 +143,5 @@ func metricsRemark(ctx context.Context, listen string) string {
 		return ""
 	}
 	_ = conn.Close()
-	return "; metrics: http://" + address + "/metrics"
+	return "http://" + address
 }

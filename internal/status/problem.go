@@ -63,7 +63,7 @@ const (
 
 // problems are what is wrong with s, the gravest first, in a fixed order among equals.
 func problems(s *Status) []Problem {
-	found := slices.Concat(evidenceProblems(s), streamProblems(s), slotProblems(s), standbyProblems(s), sinkProblems(s))
+	found := slices.Concat(streamProblems(s), slotProblems(s), sinkProblems(s), evidenceProblems(s), standbyProblems(s))
 	if found == nil {
 		found = []Problem{} // [] in JSON
 	}
@@ -143,7 +143,7 @@ func streamProblems(s *Status) (found []Problem) {
 		if _, ok := downFixes[reason]; !ok {
 			reason = "other"
 		}
-		return []Problem{{severity, fmt.Sprintf("nothing is streamed since %s: %s", terminal.Duration(down), downWords[reason]),
+		return []Problem{{severity, fmt.Sprintf("nothing has been streamed for %s: %s", terminal.Duration(down), downWords[reason]),
 			downFixes[reason], "pgwitness_source_connected"}}
 	}
 	if s.Latency.P50 >= slowCommit.Seconds() {
@@ -248,7 +248,7 @@ func sinkProblems(s *Status) (found []Problem) {
 				severity = Critical
 			}
 			found = append(found, Problem{severity,
-				fmt.Sprintf("sink %s fails since %s: %s", sink.Name, terminal.Duration(since), sink.Error),
+				fmt.Sprintf("sink %s has failed for %s: %s", sink.Name, terminal.Duration(since), sink.Error),
 				"mend it: it is tried again by itself and nothing is lost, but the server keeps its WAL meanwhile",
 				"pgwitness_sink_failures_total"})
 		case !sink.WritingSince.IsZero() && writing >= slowWrite:

@@ -105,13 +105,13 @@ func TestProblems(t *testing.T) {
 		}, nil},
 		{"just lost", func(s *Status) {
 			s.Role, s.Source.DownSince, s.Source.LastError = Connecting, ago(s, 29*time.Second), "refused"
-		}, []Problem{{Warning, "nothing is streamed since 29 s: the connection is refused", "", "pgwitness_source_connected"}}},
+		}, []Problem{{Warning, "nothing has been streamed for 29 s: the connection is refused", "", "pgwitness_source_connected"}}},
 		{"lost for long", func(s *Status) {
 			s.Role, s.Source.DownSince, s.Source.LastError = Connecting, ago(s, 30*time.Second), "auth"
 			s.Slot.At = ago(s, time.Hour) // not said again
-		}, []Problem{{Critical, "nothing is streamed since 30 s: the credentials are refused", "", "pgwitness_source_connected"}}},
+		}, []Problem{{Critical, "nothing has been streamed for 30 s: the credentials are refused", "", "pgwitness_source_connected"}}},
 		{"a reason of tomorrow", func(s *Status) { s.Role, s.Source.DownSince, s.Source.LastError = Connecting, s.At, "moon" },
-			[]Problem{{Warning, "nothing is streamed since 0 s: see the log", "", "pgwitness_source_connected"}}},
+			[]Problem{{Warning, "nothing has been streamed for 0 s: see the log", "", "pgwitness_source_connected"}}},
 		{"standby", func(s *Status) { s.Role, s.Source.DownSince = Standby, s.Since },
 			[]Problem{{Info, "another process streams from the slot; this one waits and takes over when that one ends", "", "pgwitness_active"}}},
 		{"ended for want of evidence", func(s *Status) { s.Role, s.ExitCode = Ended, 4 },
@@ -151,10 +151,10 @@ func TestProblems(t *testing.T) {
 		{"slot not read yet", func(s *Status) { s.Slot, s.Lag = nil, nil }, nil},
 		{"sink fails", func(s *Status) {
 			s.Sinks[0].State, s.Sinks[0].Error, s.Sinks[0].FailingSince = "failing", "disk full", ago(s, 3*time.Second)
-		}, []Problem{{Warning, "sink file fails since 3.0 s: disk full", "", "pgwitness_sink_failures_total"}}},
+		}, []Problem{{Warning, "sink file has failed for 3.0 s: disk full", "", "pgwitness_sink_failures_total"}}},
 		{"sink fails for long", func(s *Status) {
 			s.Sinks[0].State, s.Sinks[0].Error, s.Sinks[0].FailingSince = "failing", "disk full", ago(s, 30*time.Second)
-		}, []Problem{{Critical, "sink file fails since 30 s: disk full", "", "pgwitness_sink_failures_total"}}},
+		}, []Problem{{Critical, "sink file has failed for 30 s: disk full", "", "pgwitness_sink_failures_total"}}},
 		{"slow write", func(s *Status) { s.Sinks[0].WritingSince = ago(s, 30*time.Second) },
 			[]Problem{{Warning, "sink file has been writing one batch for 30 s", "", "pgwitness_sink_last_success_timestamp_seconds"}}},
 		{"hung write", func(s *Status) { s.Sinks[0].WritingSince = ago(s, 5*time.Minute) },

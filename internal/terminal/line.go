@@ -51,7 +51,7 @@ func Cut(text string, columns int) (cut string, taken int) {
 		if r = visible(r); r < 0 {
 			continue
 		}
-		n := Columns(r)
+		n := runeColumns(r)
 		if taken+n > columns {
 			return kept.String()[:whole] + "…", wholeColumns + 1
 		}
@@ -64,6 +64,9 @@ func Cut(text string, columns int) (cut string, taken int) {
 	return kept.String(), taken
 }
 
+// Clean returns text without control characters, white space as blanks.
+func Clean(text string) string { return strings.Map(visible, text) }
+
 // visible turns white space into a blank and returns -1 for what would steer the terminal, or the order of the text.
 func visible(r rune) rune {
 	switch {
@@ -75,8 +78,15 @@ func visible(r rune) rune {
 	return r
 }
 
-// Columns is how many columns a character takes.
-func Columns(r rune) int {
+// Width is how many columns text takes.
+func Width(text string) (columns int) {
+	for _, r := range text {
+		columns += runeColumns(r)
+	}
+	return columns
+}
+
+func runeColumns(r rune) int {
 	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
 		return 0
 	}

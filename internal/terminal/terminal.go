@@ -26,6 +26,8 @@ type Terminal struct {
 	// Columns returns how many columns there are, 0 if that is not known. It is nil if a person does not see the text as it
 	// is written.
 	Columns func() int
+	// Rows returns how many lines there are, 0 if that is not known. It is nil where Columns is.
+	Rows func() int
 	// Colours says whether escape sequences are wanted.
 	Colours bool
 }
@@ -36,14 +38,20 @@ func New(w io.Writer) Terminal {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return Terminal{Writer: w}
 	}
-	columns := func() int {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
-			return width
+	size := func() (columns, rows int) {
+		columns, rows, err := term.GetSize(int(file.Fd()))
+		if err != nil {
+			return 0, 0
 		}
-		return 0
+		return columns, rows
 	}
 	ancient := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // a console that may not know escape sequences
-	return Terminal{w, columns, os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && !ancient}
+	return Terminal{
+		Writer:  w,
+		Columns: func() int { columns, _ := size(); return columns },
+		Rows:    func() int { _, rows := size(); return rows },
+		Colours: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && !ancient,
+	}
 }
 
 // Width returns how many columns a line may have: otherwise, if a person does not see it. Some pseudo-terminals say 0 and

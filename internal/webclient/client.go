@@ -57,7 +57,7 @@ func New(cfg Config) (*Client, error) {
 		// url.Parse's error repeats what it was given, which may hold a password.
 		return nil, failf(ErrConfig, "the URL is not one: want http://host:port or https://host:port")
 	case base.User != nil:
-		return nil, failf(ErrConfig, "the URL names a user: give --user and --password-file, a password must not stand in it")
+		return nil, failf(ErrConfig, "the URL names a user: give --login and --password-file, a password must not stand in it")
 	}
 	c := &Client{base: base, user: cfg.User, timeout: cfg.Timeout}
 	if c.timeout <= 0 {
@@ -86,7 +86,7 @@ func readPassword(cfg Config) (string, error) {
 	case cfg.PasswordFile == "":
 		return "", nil
 	case cfg.User == "":
-		return "", failf(ErrConfig, "a password without a user: give --user too")
+		return "", failf(ErrConfig, "a password without a user: give --login too")
 	}
 	text, err := os.ReadFile(cfg.PasswordFile)
 	if err != nil {
@@ -162,7 +162,7 @@ func (c *Client) get(ctx context.Context, page string, query url.Values) (*http.
 	text, _ := io.ReadAll(io.LimitReader(res.Body, said)) // what there is of it
 	switch words := strings.Join(strings.Fields(string(text)), " "); res.StatusCode {
 	case http.StatusUnauthorized:
-		return nil, failf(ErrConfig, "%s wants a user and a password, or other ones: give --user and --password-file", c)
+		return nil, failf(ErrConfig, "%s wants a user and a password, or other ones: give --login and --password-file", c)
 	case http.StatusBadRequest:
 		if strings.Contains(words, "HTTPS server") {
 			return nil, failf(ErrConfig, "%s speaks TLS: give the URL with https://", c)

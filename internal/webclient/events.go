@@ -57,5 +57,8 @@ func (e *Events) Next() ([]byte, error) {
 	return nil, e.client.unreachable(err)
 }
 
+// Buffered is how many bytes can be read without waiting for the server.
+func (e *Events) Buffered() int { return e.lines.Buffered() }
+
 // Close ends the answer.
 func (e *Events) Close() error { return e.body.Body.Close() }
