@@ -44,11 +44,14 @@ func (f *follower) begin(resumed bool) error {
 func (f *follower) Run(ctx context.Context) error {
 	for {
 		err := f.tenure.Load().pipeline.Run(ctx)
+		if ctx.Err() != nil && errors.Is(err, replication.ErrStale) {
+			err = nil
+		}
+		if err == nil {
+			f.log.Info("stopped", "confirmed", f.tenure.Load().stream.Confirmed())
+		}
 		if !errors.Is(err, replication.ErrStale) {
 			return err
-		}
-		if ctx.Err() != nil {
-			return nil
 		}
 		f.log.Warn("what was known of slot and server has been overtaken: beginning anew", "error", err)
 		if err := f.begin(true); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -26,9 +25,6 @@ import (
 	"pgwitness/internal/status"
 	"pgwitness/internal/systemd"
 	"pgwitness/internal/web"
-	"pgwitness/sink"
-	"pgwitness/sink/file"
-	"pgwitness/sink/stdout"
 )
 
 func newRunCommand() *cobra.Command {
@@ -77,6 +73,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
+	logStart(log, cfg)
 	store, err := checkpoint.Open(cfg.StateDir, cfg.Source.Slot)
 	if err != nil {
 		return withCode(exitUsage, err)
@@ -200,38 +197,4 @@ func statusSource(s config.Source) status.Source {
 		source.Database = conn.Database
 	}
 	return source
-}
-
-func sinkNames(configured []config.Sink) []string {
-	names := make([]string, len(configured))
-	for i, c := range configured {
-		names[i] = c.Name
-	}
-	return names
-}
-
-// newSinks makes the configured sinks; they are opened once the stream is known.
-func newSinks(configured []config.Sink, out io.Writer, log *slog.Logger) ([]pipeline.Destination, error) {
-	destinations := make([]pipeline.Destination, 0, len(configured))
-	for _, c := range configured {
-		s, err := newSink(c, out, log.With("sink", c.Name))
-		if err != nil {
-			return nil, fmt.Errorf("sink %s: %w", c.Name, err)
-		}
-		destinations = append(destinations, pipeline.Destination{Name: c.Name, Sink: s})
-	}
-	return destinations, nil
-}
-
-func newSink(c config.Sink, out io.Writer, log *slog.Logger) (sink.Sink, error) {
-	switch c.Type {
-	case config.SinkStdout:
-		return stdout.New(stdout.Config{Writer: out}), nil
-	case config.SinkFile:
-		return file.New(file.Config{
-			Path: c.File.Path, RotateSize: int64(c.File.RotateSize), RotateEvery: c.File.RotateEvery,
-			Compress: c.File.Compress, Keep: c.File.Keep, Logger: log,
-		})
-	}
-	return nil, withCode(exitUsage, errors.New("unknown type "+c.Type))
 }

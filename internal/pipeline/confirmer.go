@@ -10,6 +10,7 @@ import (
 	"pgwitness/internal/failpoint"
 	"pgwitness/internal/replication"
 	"pgwitness/internal/retry"
+	"pgwitness/sink"
 )
 
 // confirmer confirms positions, each after the checkpoint that holds it is durable. It has a goroutine of its own so that
@@ -18,7 +19,7 @@ type confirmer struct {
 	stream     *replication.Stream
 	checkpoint Checkpoint
 	every      time.Duration
-	log        *slog.Logger
+	outage     *retry.Outage // of the checkpoint; owned by run
 
 	upTo  atomic.Uint64 // the position that may be confirmed; raised by the loop
 	held  atomic.Uint64 // the commit LSN of the last event that every sink has; raised by the loop
@@ -30,7 +31,7 @@ type confirmer struct {
 
 func newConfirmer(cfg Config) *confirmer {
 	return &confirmer{
-		stream: cfg.Stream, checkpoint: cfg.Checkpoint, every: cfg.ConfirmEvery, log: cfg.Logger,
+		stream: cfg.Stream, checkpoint: cfg.Checkpoint, every: cfg.ConfirmEvery, outage: retry.NewOutage(cfg.Logger),
 		wake: make(chan struct{}, 1), begun: make(chan replication.Mark, 1),
 		done: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -113,18 +114,14 @@ func (c *confirmer) run(ctx context.Context) {
 // save saves mark, however long that takes. It says whether it did.
 func (c *confirmer) save(ctx context.Context, mark replication.Mark) bool {
 	backoff := retry.New()
-	for failed := false; ; failed = true {
+	for {
 		err := c.checkpoint.Save(mark)
 		if err == nil {
-			if failed {
-				c.log.Info("the checkpoint can be written again")
-			}
+			c.outage.Over("the checkpoint can be written again: confirming what was delivered")
 			return true
 		}
-		if !failed {
-			c.log.Error("the checkpoint cannot be written: nothing is confirmed and nothing lost; trying again until it can",
-				"error", err)
-		}
+		c.outage.Failed(slog.LevelError, sink.Reason(err),
+			"the checkpoint cannot be written: nothing is confirmed and nothing lost; trying again until it can", "error", err)
 		if backoff.Wait(ctx) != nil {
 			return false
 		}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,13 +56,14 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer stopStreaming(nil)
 	taking, stopTaking := context.WithCancelCause(ctx)
 	defer stopTaking(nil)
-	ending, end := context.WithCancel(taking)
-	defer end()
+	ending, end := context.WithCancelCause(taking)
+	defer end(nil)
 
 	var group errgroup.Group
 	group.Go(func() error {
-		defer end() // a stream that failed leaves what it received; that is still delivered
-		return p.cfg.Stream.Run(streaming)
+		err := p.cfg.Stream.Run(streaming)
+		end(cmp.Or(err, errDone)) // a stream that failed leaves what it received; that is still delivered
+		return err
 	})
 	if p.cfg.Monitor != nil {
 		group.Go(func() error {
@@ -79,7 +81,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	group.Go(func() error {
 		err := p.loop(taking, writing)
 		if !errors.Is(err, io.EOF) { // at the EndPos everything is to be confirmed, however long that takes
-			end()
+			end(err)
 		}
 		for _, w := range p.workers {
 			close(w.jobs)
@@ -90,7 +92,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error {
-		p.limit(ending, writing, stopWriting)
+		p.limit(ctx, ending, writing, stopWriting)
 		return nil
 	})
 	return p.join(ctx, writing, &group)
@@ -102,10 +104,19 @@ var (
 )
 
 // limit ends writing when the grace period after ending is over.
-func (p *Pipeline) limit(ending, writing context.Context, stopWriting context.CancelCauseFunc) {
+func (p *Pipeline) limit(ctx, ending, writing context.Context, stopWriting context.CancelCauseFunc) {
 	select {
 	case <-ending.Done():
 	case <-writing.Done():
+	}
+	switch why := context.Cause(ending); {
+	case why == nil || errors.Is(why, errDone): // EndPos was reached
+	case ctx.Err() != nil:
+		p.cfg.Logger.Info("stopping: what is in hand is finished and confirmed first", "reason", why, "grace", p.cfg.Grace.String())
+	default:
+		p.cfg.Logger.Error("ending: what came before is finished and confirmed first", "error", why, "grace", p.cfg.Grace.String())
+	}
+	if writing.Err() != nil {
 		return
 	}
 	timer := time.NewTimer(p.cfg.Grace)

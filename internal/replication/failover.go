@@ -25,15 +25,17 @@ type standby struct {
 	observer  MonitorObserver
 	log       *slog.Logger
 
-	state StandbyState // owned by run
-	told  string       // the problem that was logged last; owned by run
+	// These are owned by run.
+	state  StandbyState
+	outage *retry.Outage
+	told   bool // the log was told how it is
 }
 
 // standbys returns those that are configured now. One that is added later is watched from the next start on.
 func (m *Monitor) standbys() []*standby {
 	configs, err := m.stream.cfg.Standbys()
 	if err != nil {
-		m.log.Error("no standby is watched: it is not known which of them could take over", "error", err)
+		m.log.Error("no standby is watched: mend source.standby_dsn_file and start again", "error", err)
 	}
 	standbys := make([]*standby, len(configs))
 	for i, config := range configs {
@@ -42,6 +44,7 @@ func (m *Monitor) standbys() []*standby {
 			name: name, slot: m.stream.cfg.Slot, every: m.every, observer: m.observer, log: m.log.With("standby", name),
 			configure: func() (*pgconn.Config, error) { return m.standbyConfig(name) },
 			state:     StandbyState{Name: name, Problem: "it has not been asked yet"},
+			outage:    retry.NewOutage(m.log.With("standby", name)),
 		}
 		m.observer.ObserveStandby(standbys[i].state)
 	}
@@ -134,13 +137,16 @@ func (s *catalogSlot) unready() string {
 func (s *standby) tell(problem string, err error) {
 	s.state.Ready, s.state.Problem = problem == "", problem
 	s.observer.ObserveStandby(s.state)
-	if problem == s.told {
-		return
+	const ready = "the standby has a copy of the slot: a failover to it loses nothing"
+	about := []any{"problem", problem}
+	if err != nil {
+		about = append(about, "error", err)
 	}
-	s.told = problem
-	if problem == "" {
-		s.log.Info("the standby has a copy of the slot: a failover to it loses nothing")
-		return
+	switch {
+	case problem != "":
+		s.outage.Failed(slog.LevelWarn, problem, "a failover to this standby would lose the slot; watching it on", about...)
+	case !s.outage.Over(ready) && !s.told:
+		s.log.Info(ready)
 	}
-	s.log.Warn("a failover to this standby would lose the slot", "problem", problem, "error", err)
+	s.told = true
 }

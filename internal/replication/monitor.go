@@ -69,15 +69,12 @@ func (m *Monitor) Run(ctx context.Context) error {
 func (m *Monitor) run(ctx context.Context) error {
 	defer m.observer.Answering(false)
 	backoff := retry.New()
-	failing := false
+	outage := retry.NewOutage(m.log)
 	for ctx.Err() == nil {
 		err := m.watch(ctx, func() {
 			backoff.Succeeded()
 			m.observer.Answering(true)
-			if failing {
-				m.log.Info("the slot can be watched again")
-			}
-			failing = false
+			outage.Over("the slot can be watched again: its metrics move")
 		})
 		if ctx.Err() != nil {
 			return nil
@@ -86,9 +83,9 @@ func (m *Monitor) run(ctx context.Context) error {
 		if begun := m.begun(); begun && fatal(err) {
 			m.outlast(ctx, err)
 			return err
-		} else if begun && !failing { // until then the stream says the same
-			m.log.Warn("the slot cannot be watched: its metrics stand still; the stream does not need them", "error", err)
-			failing = true
+		} else if begun { // until then the stream says the same
+			outage.Failed(slog.LevelWarn, reason(err), "the slot cannot be watched: its metrics stand still until it can; the stream does not "+
+				"need them", "error", err)
 		}
 		m.stream.endangered.Store(false) // for all that is known
 		if stopping(err) {

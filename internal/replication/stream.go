@@ -42,6 +42,7 @@ type Stream struct {
 	over       chan struct{} // closed when Run returns
 
 	// The rest is owned by Run.
+	outage    *retry.Outage
 	previous  *Mark            // what an earlier run left
 	seen      *Mark            // what a peer was seen to follow, while this process stood by; its Confirmed is a lower bound
 	connected bool             // this Stream has streamed
@@ -60,7 +61,7 @@ func NewStream(cfg Config) *Stream {
 	s := &Stream{
 		cfg: cfg, log: cfg.Logger, handoff: newHandoff(cfg.BufferBytes / 2),
 		wake: make(chan struct{}, 1), originSet: make(chan struct{}), over: make(chan struct{}),
-		patience: cfg.ReceiveTimeout, worked: cfg.Resumed,
+		patience: cfg.ReceiveTimeout, worked: cfg.Resumed, outage: retry.NewOutage(cfg.Logger),
 	}
 	return s
 }
@@ -72,7 +73,6 @@ func NewStream(cfg Config) *Stream {
 func (s *Stream) Run(ctx context.Context) error {
 	defer close(s.over)
 	backoff := retry.New()
-	told := ""
 	for {
 		before := time.Now()
 		streamed, err := s.session(ctx)
@@ -92,18 +92,11 @@ func (s *Stream) Run(ctx context.Context) error {
 		}
 		why := reason(err)
 		s.cfg.Observer.Reconnect(why)
-		if streamed || why != told { // the same failure again and again is one change of state
-			if errors.Is(err, errBusy) {
-				s.log.Info("standing by: another consumer streams from the slot; taking over when it ends", "reason", why, "slot", s.cfg.Slot)
-			} else {
-				s.log.Warn("no stream; trying again until it works", "reason", why, "error", err)
-			}
-			told = why
-		}
-		if streamed {
-			told = ""
-		}
-		if errors.Is(err, errBusy) {
+		if !errors.Is(err, errBusy) {
+			s.outage.Failed(slog.LevelWarn, why, "no stream; trying again until it works", "reason", why, "error", err)
+		} else {
+			s.outage.Failed(slog.LevelInfo, why, "standing by: another consumer streams from the slot; taking over when it ends",
+				"reason", why, "slot", s.cfg.Slot)
 			s.worked, s.stoodBy = true, true
 			// An error comes again at the next attempt, if it lasts, and is told then.
 			if err := s.standBy(ctx); err == nil && ctx.Err() == nil {
@@ -203,7 +196,10 @@ func (s *Stream) session(ctx context.Context) (streamed bool, err error) {
 	}
 	s.cfg.Observer.Streaming(true)
 	defer s.cfg.Observer.Streaming(false)
-	s.log.Info("streaming", "slot", s.cfg.Slot, "from", sess.flushed, "took_over", s.stoodBy)
+	about := []any{"slot", s.cfg.Slot, "from", sess.flushed, "took_over", s.stoodBy}
+	if !s.outage.Over("streaming", about...) && !s.connected {
+		s.log.Info("streaming", about...)
+	}
 	s.connected, s.worked, s.stoodBy = true, true, false
 	s.walsender = sess.conn.PID()
 	s.link.Store(sess.link)

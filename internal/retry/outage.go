@@ -50,10 +50,11 @@ func (o *Outage) Failed(level slog.Level, kind, message string, args ...any) {
 	known.at, known.untold, o.told = now, 0, true
 }
 
-// Over takes note that it works, and tells so if the log says that it does not.
-func (o *Outage) Over(message string, args ...any) {
-	if o.told {
+// Over takes note that it works. If the log says that it does not, it tells so, with how long that was, and returns true.
+func (o *Outage) Over(message string, args ...any) (told bool) {
+	if told = o.told; told {
 		o.log.Info(message, append(args, "after", time.Since(o.since).Round(time.Millisecond).String())...)
 	}
 	o.since, o.told = time.Time{}, false
+	return told
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"pgwitness/internal/failpoint"
+	"pgwitness/internal/retry"
+	"pgwitness/sink"
 )
 
 // archiver compresses rotated files and removes those that are too many, in a goroutine of its own. It works from what lies
@@ -22,7 +24,7 @@ type archiver struct {
 	path     string
 	compress string
 	keep     int
-	log      *slog.Logger
+	outage   *retry.Outage // owned by run
 
 	cancel context.CancelFunc
 	wakeup chan struct{}
@@ -33,7 +35,7 @@ type archiver struct {
 func startArchiver(cfg Config, log *slog.Logger) *archiver {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &archiver{
-		path: cfg.Path, compress: cfg.Compress, keep: cfg.Keep, log: log,
+		path: cfg.Path, compress: cfg.Compress, keep: cfg.Keep, outage: retry.NewOutage(log),
 		cancel: cancel, wakeup: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	a.wake()
@@ -63,7 +65,10 @@ func (a *archiver) run(ctx context.Context) {
 		case <-a.wakeup:
 		}
 		if err := a.round(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("could not archive rotated files; they stay as they are until the next rotation", "error", err)
+			a.outage.Failed(slog.LevelWarn, sink.Reason(err), "rotated files cannot be archived; they stay as they are until the next rotation",
+				"error", err)
+		} else if err == nil {
+			a.outage.Over("rotated files can be archived again")
 		}
 	}
 }
