@@ -118,8 +118,7 @@ func (m *Metrics) Durable(events []decoder.Event, end decoder.LSN) {
 	m.add(&t, events)
 }
 
-// complete counts the open transaction. Only the slowest one of a call has an exemplar: it is the one to look for, and each
-// costs more than the rest of the counting.
+// complete counts the open transaction, but for the slowest one of a call, which may become an exemplar.
 func (m *Metrics) complete(t *tally, now time.Time) {
 	latency := max(0, now.Sub(m.open.at)) // the server's clock may be ahead of ours
 	switch {
@@ -149,8 +148,7 @@ func (m *Metrics) countNames(e *decoder.Event) {
 func (m *Metrics) add(t *tally, events []decoder.Event) {
 	if t.completed > 0 {
 		m.transactions.Add(float64(t.completed))
-		m.commitToDurable.(prometheus.ExemplarObserver).ObserveWithExemplar(
-			t.latency.Seconds(), exemplar(t.slowest.commit, t.slowest.xid))
+		m.observeSlowest(t)
 	}
 	tampered := 0
 	for op := range decoder.NumOps {
@@ -180,6 +178,21 @@ func (m *Metrics) add(t *tally, events []decoder.Event) {
 			s.LastEvent = last
 		}
 	})
+}
+
+// exemplarEvery is how long a transaction remains the exemplar that only one twice as slow replaces: it is the slow ones that
+// are looked for, and an exemplar costs more than all else that is counted of a small batch.
+const exemplarEvery = time.Second
+
+func (m *Metrics) observeSlowest(t *tally) {
+	now := time.Now()
+	if t.latency < 2*m.slowest && now.Before(m.slowestUntil) {
+		m.commitToDurable.Observe(t.latency.Seconds())
+		return
+	}
+	m.slowest, m.slowestUntil = t.latency, now.Add(exemplarEvery)
+	m.commitToDurable.(prometheus.ExemplarObserver).ObserveWithExemplar(
+		t.latency.Seconds(), exemplar(t.slowest.commit, t.slowest.xid))
 }
 
 func add(counters *prometheus.CounterVec, op decoder.Op, n int) {

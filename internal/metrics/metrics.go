@@ -68,10 +68,12 @@ type Metrics struct {
 	lastSuccess map[string]time.Time // of each sink; guarded by mu
 
 	// The rest is owned by Durable; what is not counted by is nil.
-	open      transaction
-	tables    *firstCome
-	users     *firstCome
-	tableName []byte // scratch
+	open         transaction
+	tables       *firstCome
+	users        *firstCome
+	tableName    []byte        // scratch
+	slowest      time.Duration // of the transactions that were exemplars
+	slowestUntil time.Time     // when another one may be it, however fast
 }
 
 const namespace = "pgwitness"
