@@ -62,7 +62,11 @@ func loadChart(t *testing.T) chart.Charter {
 
 // render returns what `helm template` gives for values, without the notes: the documents of all templates, hooks included.
 func render(loaded chart.Charter, values map[string]any) ([]byte, error) {
-	release := common.ReleaseOptions{Name: "shop", Namespace: "audit", Revision: 1, IsInstall: true}
+	return renderAs(loaded, "shop", values)
+}
+
+func renderAs(loaded chart.Charter, name string, values map[string]any) ([]byte, error) {
+	release := common.ReleaseOptions{Name: name, Namespace: "audit", Revision: 1, IsInstall: true}
 	merged, err := util.ToRenderValues(loaded, values, release, common.DefaultCapabilities)
 	if err != nil {
 		return nil, err

@@ -112,6 +112,9 @@ helm.sh/chart: {{ (first .).Chart.Name }}-{{ (first .).Chart.Version | replace "
 {{- if eq $sink.type "file" }}
 {{- include "pgwitness.checkFile" (list $ (printf "config.sinks[%d].path" $i) $sink.path) }}
 {{- end }}
+{{- with $sink.dead_letter }}
+{{- include "pgwitness.checkFile" (list $ (printf "config.sinks[%d].dead_letter" $i) .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
