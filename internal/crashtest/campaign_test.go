@@ -42,14 +42,7 @@ const (
 
 // TestCampaign runs rounds for CRASH_DURATION.
 func TestCampaign(t *testing.T) {
-	duration, err := time.ParseDuration(cmp.Or(os.Getenv("CRASH_DURATION"), shortCampaign.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("CRASH_SEED"), strconv.FormatUint(rand.Uint64(), 10)), 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	duration, seed := campaign(t)
 	version, err := strconv.Atoi(cmp.Or(os.Getenv("CRASH_VERSION"), strconv.Itoa(embeddedpg.DefaultVersion)))
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +63,18 @@ func TestCampaign(t *testing.T) {
 	for begun, n := time.Now(), 0; time.Since(begun) < duration || tally["kill"] < least; n++ {
 		r := &round{seed: seed + uint64(n), bulk: bulk, tally: tally}
 		faults := max(shortCampaign, min(roundTime, duration-time.Since(begun)))
-		t.Run(strconv.FormatUint(r.seed, 10), func(t *testing.T) { r.run(t, server, faults) })
+		t.Run(strconv.FormatUint(r.seed, 10), func(t *testing.T) {
+			d := witnesstest.NewDatabase(t, server)
+			slot := d.Name + "_reference"
+			begin := d.Query(t, "SELECT lsn::text FROM pg_create_logical_replication_slot('"+slot+"', 'pgoutput')")
+			r.prepare(t, d, d.AdminDSN(), slot, begin)
+			r.run(t, func(failed <-chan struct{}) { r.saboteur.run(t, time.Now().Add(faults), failed) }, r.settle)
+			if !t.Failed() {
+				r.compareFiles(t)
+				d.DropSlot(t)
+				d.Exec(t, "SELECT pg_drop_replication_slot('"+slot+"')")
+			}
+		})
 		if t.Failed() {
 			t.Logf("to repeat this round: CRASH_SEED=%d", r.seed)
 			break
@@ -84,6 +88,19 @@ func TestCampaign(t *testing.T) {
 		}
 	}
 	t.Logf("failpoints without a kill: %v", missed)
+}
+
+// campaign is how long to make faults, and what to draw lots from.
+func campaign(t *testing.T) (duration time.Duration, seed uint64) {
+	duration, err := time.ParseDuration(cmp.Or(os.Getenv("CRASH_DURATION"), shortCampaign.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err = strconv.ParseUint(cmp.Or(os.Getenv("CRASH_SEED"), strconv.FormatUint(rand.Uint64(), 10)), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return duration, seed
 }
 
 func describe(tally map[string]int) string {
@@ -100,6 +117,7 @@ type round struct {
 	bulk  int // rows in a large transaction
 	tally map[string]int
 
+	dsn       string // the administrator's
 	reference *reference
 	watcher   *watcher
 	saboteur  *saboteur
@@ -108,36 +126,44 @@ type round struct {
 // random returns the round's sequence with that number.
 func (r *round) random(sequence uint64) *rand.Rand { return rand.New(rand.NewPCG(r.seed, sequence)) }
 
-func (r *round) run(t *testing.T, server *embeddedpg.Server, faults time.Duration) {
+// prepare makes what a round in database needs. The administrator's dsn is for the writers and those who compare; the slot of
+// the reference begins at begin.
+func (r *round) prepare(t *testing.T, database *witnesstest.Database, dsn, slot, begin string) {
 	dir, err := os.MkdirTemp("", "pgwitness-crash-*")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the files are kept in %s, the server's log was %s", dir, server.LogFile())
+			t.Logf("the files are kept in %s, the server's log was %s", dir, database.Server.LogFile())
 		} else if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
-	database := witnesstest.NewDatabase(t, server)
 	database.Exec(t, "CREATE TABLE unpublished (text text)")
-	slot := database.Name + "_reference"
-	begin := database.Query(t, "SELECT lsn::text FROM pg_create_logical_replication_slot('"+slot+"', 'pgoutput')")
 	position, err := pglogrepl.ParseLSN(begin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lots := r.random(0)
 	r.saboteur = &saboteur{
-		database: database, proxy: witnesstest.NewProxy(t, server), dir: dir, sinks: 1 + lots.IntN(2), stdout: lots.IntN(2) == 0, random: lots, tally: r.tally,
+		database: database, proxy: witnesstest.NewProxy(t, database.Server), dir: dir, sinks: 1 + lots.IntN(2), random: lots, tally: r.tally,
+		replicas: make([]*replica, 1+lots.IntN(2)),
 	}
-	r.reference = &reference{dsn: database.AdminDSN(), slot: slot, publication: database.Name, position: position}
-	r.watcher = &watcher{dsn: database.AdminDSN(), slot: database.Name, reference: r.reference}
+	// A replica that takes over again gives its standard output what the other one gave its own in between, or once more.
+	r.saboteur.stdout = len(r.saboteur.replicas) == 1 && lots.IntN(2) == 0
+	t.Logf("%d files, %d replicas", r.saboteur.sinks, len(r.saboteur.replicas))
+	r.dsn = dsn
+	r.reference = &reference{dsn: dsn, slot: slot, publication: database.Name, position: position}
+	r.watcher = &watcher{dsn: dsn, slot: database.Name, reference: r.reference}
 	for i := range r.saboteur.sinks {
 		r.watcher.followers = append(r.watcher.followers, newFollower(r.saboteur.filePath(i)))
 	}
+}
 
+// run has the writers write while disrupt makes faults, until that returns, and then settle see to it that everything is
+// delivered, or as much as can be.
+func (r *round) run(t *testing.T, disrupt func(failed <-chan struct{}), settle func(*testing.T, context.Context)) {
 	ctx, stop := context.WithCancel(t.Context())
 	group, running := errgroup.WithContext(ctx)
 	finish := sync.OnceFunc(func() {
@@ -161,37 +187,31 @@ func (r *round) run(t *testing.T, server *embeddedpg.Server, faults time.Duratio
 		})
 	}
 
-	r.saboteur.start(t, r.saboteur.lot())
-	r.saboteur.run(t, time.Now().Add(faults), running.Done())
+	for number := range r.saboteur.replicas {
+		r.saboteur.start(t, number, r.saboteur.lot())
+	}
+	disrupt(running.Done())
 	stopWriting()
 	writers.Wait()
-	r.saboteur.rest(t)
 	if running.Err() == nil {
-		r.settle(t, running)
+		settle(t, running)
 	}
-	if finish(); t.Failed() {
-		return
-	}
-	r.compareFiles(t)
-	database.DropSlot(t)
-	database.Exec(t, "SELECT pg_drop_replication_slot('"+slot+"')")
 }
 
 // writers are the connections that write: some with all sorts of transactions, and one with large ones.
 func (r *round) writers() []func(context.Context) error {
 	const count = 4
-	dsn := r.saboteur.database.AdminDSN()
 	full := func() bool { return r.reference.count()-int(r.watcher.checked.Load()) > mostBehind }
 	var all []func(context.Context) error
 	for i := range uint64(count) {
-		w := &writer{dsn: dsn, name: fmt.Sprintf("w%d", i), random: r.random(1 + i), full: full}
+		w := &writer{dsn: r.dsn, name: fmt.Sprintf("w%d", i), random: r.random(1 + i), full: full}
 		all = append(all, w.run)
 	}
 	random := r.random(1 + count)
 	all = append(all, func(ctx context.Context) error {
 		for n := 0; ctx.Err() == nil; n++ {
 			pause(ctx, time.Duration(random.IntN(4000))*time.Millisecond)
-			w := &writer{dsn: dsn, name: fmt.Sprintf("b%d", n), random: random, full: full}
+			w := &writer{dsn: r.dsn, name: fmt.Sprintf("b%d", n), random: random, full: full}
 			if err := w.bulk(ctx, r.bulk); err != nil {
 				continue // the server was restarted
 			}
@@ -219,6 +239,8 @@ func (r *round) report(ctx context.Context, t *testing.T) error {
 // settle ends what the writers left open, waits until everything is delivered and confirmed, and ends the consumer.
 func (r *round) settle(t *testing.T, running context.Context) {
 	const limit = 90 * time.Second
+	r.saboteur.rest(t)
+	consumer := r.saboteur.replicas[0]
 	database, conn := r.saboteur.database, r.saboteur.database.Connect(t)
 	rows, _ := conn.Query(t.Context(), "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
 	prepared, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -241,14 +263,14 @@ func (r *round) settle(t *testing.T, running context.Context) {
 		return
 	case !done:
 		t.Fatalf("%d of %d rows were delivered %v after the last fault:\n%s",
-			r.watcher.checked.Load(), r.reference.count(), limit, r.saboteur.consumer.Stderr())
+			r.watcher.checked.Load(), r.reference.count(), limit, consumer.Stderr())
 	}
 	database.AwaitConfirmed(t, limit)
-	r.saboteur.consumer.Signal(t, syscall.SIGTERM)
-	if code := r.saboteur.consumer.ExitCode(t, 20*time.Second); code != 0 {
-		t.Fatalf("exit code %d after SIGTERM:\n%s", code, r.saboteur.consumer.Stderr())
+	consumer.Signal(t, syscall.SIGTERM)
+	if code := consumer.ExitCode(t, 20*time.Second); code != 0 {
+		t.Fatalf("exit code %d after SIGTERM:\n%s", code, consumer.Stderr())
 	}
-	r.saboteur.ended(t)
+	consumer.ended(t)
 	r.compareTable(t, conn)
 }
 

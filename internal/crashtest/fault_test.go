@@ -28,7 +28,8 @@ var failpoints = map[string]int{
 	"confirm.before-checkpoint": 10, "confirm.after-checkpoint": 10, "durable.before-rename": 10, "durable.after-rename": 10,
 }
 
-// saboteur makes the faults, and keeps the consumer running in spite of them. It works in the test's goroutine.
+// saboteur makes the faults, and keeps the consumer running in spite of them, or two of which one stands by. It works in the
+// test's goroutine.
 type saboteur struct {
 	database *witnesstest.Database
 	proxy    *witnesstest.Proxy
@@ -37,21 +38,29 @@ type saboteur struct {
 	stdout   bool // whether standard output is a sink as well
 	random   *rand.Rand
 
-	consumer  *witnesstest.Process
-	output    output // its standard output
-	armed     string // the failpoint it was started with
+	replicas  []*replica // one or two, with the same files and the same state directory
 	restarted time.Time
 	tally     map[string]int
 }
+
+// replica is one consumer.
+type replica struct {
+	*witnesstest.Process
+	output output // its standard output
+	armed  string // the failpoint it was started with
+}
+
+// one is a replica, by lot.
+func (s *saboteur) one() int { return s.random.IntN(len(s.replicas)) }
 
 // filePath is the file of the sink with that number.
 func (s *saboteur) filePath(sink int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("audit%d.jsonl", sink))
 }
 
-// start starts the consumer, with a failpoint that is armed or with none.
-func (s *saboteur) start(t *testing.T, failpoint string) {
-	s.armed = failpoint
+// start starts the replica with that number, with a failpoint that is armed or with none.
+func (s *saboteur) start(t *testing.T, number int, failpoint string) {
+	started := &replica{armed: failpoint}
 	var sinks []string
 	for i := range s.sinks {
 		// The first file is always rotated, the others now and then.
@@ -71,19 +80,19 @@ func (s *saboteur) start(t *testing.T, failpoint string) {
 			fmt.Sprintf("PGWITNESS_BUFFER_MAX_BYTES=%dKiB", 256<<s.random.IntN(6)),
 		},
 	}
-	s.output = output{}
 	if s.stdout {
 		sinks = append(sinks, "{type: stdout}")
-		cfg.Stdout = &s.output
+		cfg.Stdout = &started.output
 	}
 	cfg.Sinks = "[" + strings.Join(sinks, ", ") + "]"
-	s.consumer = witnesstest.Run(t, cfg)
+	started.Process = witnesstest.Run(t, cfg)
+	s.replicas[number] = started
 }
 
-// ended looks at what the consumer, which has ended, had written to standard output.
-func (s *saboteur) ended(t *testing.T) {
-	if s.output.err != nil {
-		t.Fatal(s.output.err)
+// ended looks at what the replica, which has ended, had written to standard output.
+func (r *replica) ended(t *testing.T) {
+	if r.output.err != nil {
+		t.Fatal(r.output.err)
 	}
 }
 
@@ -94,10 +103,14 @@ func (s *saboteur) run(t *testing.T, end time.Time, failed <-chan struct{}) {
 		select {
 		case <-wait.C:
 			s.fault(t)
-		case <-s.consumer.Done():
+		case <-s.replicas[0].Done():
 			wait.Stop()
-			s.died(t)
-			s.start(t, s.lot())
+			s.died(t, 0)
+			s.start(t, 0, s.lot())
+		case <-s.replicas[len(s.replicas)-1].Done():
+			wait.Stop()
+			s.died(t, len(s.replicas)-1)
+			s.start(t, len(s.replicas)-1, s.lot())
 		case <-failed:
 			wait.Stop()
 			return
@@ -105,13 +118,14 @@ func (s *saboteur) run(t *testing.T, end time.Time, failed <-chan struct{}) {
 	}
 }
 
-// died takes note of a consumer that has ended by itself, which it may do at its failpoint only.
-func (s *saboteur) died(t *testing.T) {
-	if !s.consumer.Killed() || s.armed == "" {
-		t.Fatalf("the consumer ended by itself:\n%s", s.consumer.Stderr())
+// died takes note of a replica that has ended by itself, which it may do at its failpoint only.
+func (s *saboteur) died(t *testing.T, number int) {
+	r := s.replicas[number]
+	if !r.Killed() || r.armed == "" {
+		t.Fatalf("the consumer ended by itself:\n%s", r.Stderr())
 	}
-	s.ended(t)
-	name, _, _ := strings.Cut(s.armed, ":")
+	r.ended(t)
+	name, _, _ := strings.Cut(r.armed, ":")
 	s.tally["kill at "+name]++
 	s.tally["kill"]++
 }
@@ -130,14 +144,15 @@ func (s *saboteur) lot() string {
 	return lot
 }
 
-func (s *saboteur) kill(t *testing.T) {
-	s.consumer.Kill()
-	if s.consumer.Killed() && s.armed == "" {
-		s.ended(t)
+func (s *saboteur) kill(t *testing.T, number int) {
+	r := s.replicas[number]
+	r.Kill()
+	if r.Killed() && r.armed == "" {
+		r.ended(t)
 		s.tally["kill"]++
 		return
 	}
-	s.died(t) // wherever it came by its failpoint at last
+	s.died(t, number) // wherever it came by its failpoint at last
 }
 
 // fault makes one fault.
@@ -148,19 +163,21 @@ func (s *saboteur) fault(t *testing.T) {
 	}
 	switch {
 	case lot < 45:
-		s.kill(t)
-		s.start(t, s.lot())
+		number := s.one()
+		s.kill(t, number)
+		s.start(t, number, s.lot())
 	case lot < 48:
 		s.freeze(t)
 	case lot < 52:
-		s.consumer.Signal(t, syscall.SIGTERM)
-		if code := s.consumer.ExitCode(t, 20*time.Second); code == 0 {
-			s.ended(t)
+		number := s.one()
+		s.replicas[number].Signal(t, syscall.SIGTERM)
+		if code := s.replicas[number].ExitCode(t, 20*time.Second); code == 0 {
+			s.replicas[number].ended(t)
 			s.tally["SIGTERM"]++
 		} else {
-			s.died(t)
+			s.died(t, number)
 		}
-		s.start(t, s.lot())
+		s.start(t, number, s.lot())
 	case lot < 59:
 		s.proxy.Reset()
 		s.tally["reset"]++
@@ -191,11 +208,12 @@ func (s *saboteur) heal(t *testing.T) {
 	}
 }
 
-// freeze stops the consumer's process for a while, sometimes until the server has lost patience with it.
+// freeze stops a replica's process for a while, sometimes until the server has lost patience with it.
 func (s *saboteur) freeze(t *testing.T) {
-	s.consumer.Signal(t, syscall.SIGSTOP)
+	frozen := s.replicas[s.one()]
+	frozen.Signal(t, syscall.SIGSTOP)
 	pause(t.Context(), time.Duration(s.random.IntN(4000))*time.Millisecond)
-	s.consumer.Signal(t, syscall.SIGCONT)
+	frozen.Signal(t, syscall.SIGCONT)
 	s.tally["freeze"]++
 }
 
@@ -212,9 +230,12 @@ func (s *saboteur) restart(t *testing.T, mode embeddedpg.Mode) {
 	s.tally["server restarted, "+string(mode)]++
 }
 
-// rest brings the consumer and the network back in order.
+// rest brings the network back in order, and leaves one consumer.
 func (s *saboteur) rest(t *testing.T) {
 	s.heal(t)
-	s.kill(t)
-	s.start(t, "")
+	for number := range s.replicas {
+		s.kill(t, number)
+	}
+	s.replicas = s.replicas[:1]
+	s.start(t, 0, "")
 }

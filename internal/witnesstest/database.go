@@ -117,6 +117,11 @@ func (d *Database) StartServer(tb testing.TB) {
 // AdminDSN is the superuser's.
 func (d *Database) AdminDSN() string { return d.Server.DSN(d.Name) }
 
+// AdminDSNThrough is the superuser's through proxy.
+func (d *Database) AdminDSNThrough(proxy *Proxy) string {
+	return strings.Replace(d.AdminDSN(), serverAddress(d.Server), proxy.address, 1)
+}
+
 // DSN is the least-privileged role's.
 func (d *Database) DSN() string { return d.dsn(serverAddress(d.Server)) }
 

@@ -12,11 +12,11 @@ import (
 // Proxy is a TCP proxy in front of a server that does to its connections what networks do. Its methods may be called from
 // any goroutine.
 type Proxy struct {
-	target  string
 	address string
 	loops   sync.WaitGroup
 
 	mu       sync.Mutex
+	target   string             // the server's address; guarded by mu
 	listener net.Listener       // nil while Refuse lasts; guarded by mu
 	flows    map[*flow]struct{} // guarded by mu
 	stalled  chan struct{}      // closed by Heal, nil without a black hole; guarded by mu
@@ -44,6 +44,13 @@ func NewProxy(tb testing.TB, server *embeddedpg.Server) *Proxy {
 	p.listen(listener)
 	tb.Cleanup(p.close)
 	return p
+}
+
+// Retarget has new connections go to another server, as a virtual address does after a failover.
+func (p *Proxy) Retarget(server *embeddedpg.Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = serverAddress(server)
 }
 
 // Reset ends every connection with a TCP reset.
@@ -132,7 +139,10 @@ func (p *Proxy) listen(listener net.Listener) {
 }
 
 func (p *Proxy) forward(client net.Conn) {
-	server, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		_ = client.Close()
 		return
