@@ -21,7 +21,7 @@ const seen = 5 * time.Second
 
 func TestNumbersMove(t *testing.T) {
 	s := newSite(t, "archive")
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	p.await(text("#role")+` === "active"`, soon)
 	p.await(`!document.querySelector("#well").hidden`, soon)
 	confirmed := eval[string](p, text("#slot"))
@@ -56,7 +56,7 @@ func TestNumbersMove(t *testing.T) {
 func TestBrokenSink(t *testing.T) {
 	// The error names the path, so the path is one that would be markup.
 	s := newSite(t, `<img src=x onerror="hacked=1">`)
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	s.insert(t, 1)
 	p.await(text("#totals")+`.startsWith("events1")`, soon)
 	s.breakSink(t)
@@ -84,7 +84,7 @@ func TestBrokenSink(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	s := newSite(t, "archive", showEvents)
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	const hostile = `<script>hacked=1</script><img src=x onerror=hacked=2>`
 	write := func(operation, user, table, data string) {
 		t.Helper()
@@ -163,7 +163,7 @@ func quote(s string) string {
 
 func TestWithoutEvents(t *testing.T) {
 	s := newSite(t, "archive")
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	s.insert(t, 1)
 	p.await(text("#totals")+`.startsWith("events1")`, soon)
 	if !eval[bool](p, `document.querySelector("#events-off").innerText.includes("http.show_events: true") && document.querySelector("#events-on").hidden`) {
@@ -176,9 +176,10 @@ func TestWithoutEvents(t *testing.T) {
 
 func TestKilled(t *testing.T) {
 	s := newSite(t, "archive", showEvents)
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	s.insert(t, 3)
 	p.await(text("#totals")+`.startsWith("events3")`, soon)
+	p.killed = true
 	s.process.Kill()
 	took := p.await(`document.body.dataset.state === "lost"`, seen)
 	t.Logf("the page knew after %v", took)
@@ -198,12 +199,11 @@ func TestKilled(t *testing.T) {
 	s.insert(t, 1)
 	p.await(text("#totals")+`.startsWith("events1")`, soon)
 	p.await(`document.querySelectorAll("#events tr").length === 1`, soon)
-	p.forgive()
 }
 
 func TestNobodyLooks(t *testing.T) {
 	s := newSite(t, "archive", showEvents)
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	hide := func(hidden string) {
 		p.do(chromedp.Evaluate[chromedp.Void](`Object.defineProperty(document, "hidden", { configurable: true, value: ` + hidden + ` });
 			document.dispatchEvent(new Event("visibilitychange"))`))
@@ -230,7 +230,7 @@ func TestAppearance(t *testing.T) {
 		s.Exec(t, fmt.Sprintf(`INSERT INTO custom_audit_log (event_type, user_name, table_name, row_data) VALUES ('INSERT', '%s', '%s', '{"%s": "%s"}')`,
 			long, long, long, strings.Repeat(long, 20)))
 	}
-	p := open(t, s.url, 1280, 900)
+	p := open(t, s.url)
 	p.await(`document.querySelectorAll("#events tr").length === 3`, soon)
 	s.breakSink(t) // an alarm and an error are the longest texts
 	s.insert(t, 1)
@@ -281,34 +281,3 @@ const faintTexts = `(() => {
 		.filter(([contrast]) => contrast < 4.5)
 		.map(([contrast, e]) => contrast.toFixed(2) + " " + e.tagName + "#" + e.id + "." + (e.getAttribute("class") ?? "") + " " + e.textContent.slice(0, 20));
 })()`
-
-func TestFormat(t *testing.T) {
-	s := newSite(t, "archive")
-	p := open(t, s.url, 1280, 900)
-	tests := []struct{ expression, want string }{
-		{`count(1234567)`, "1,234,567"},
-		{`short(0)`, "0"}, {`short(0.04)`, "0.04"}, {`short(0.999)`, "1"}, {`short(9.96)`, "10"}, {`short(98.4)`, "98"}, {`short(999.6)`, "1k"},
-		{`short(1240)`, "1.2k"}, {`short(5.6e6)`, "5.6M"}, {`short(4e15)`, "4000T"},
-		{`bytes(0)`, "0 B"}, {`bytes(1023)`, "1023 B"}, {`bytes(1024)`, "1 KiB"}, {`bytes(1048575)`, "1 MiB"}, {`bytes(12.5 * 1048576)`, "13 MiB"},
-		{`bytes(2 ** 30)`, "1 GiB"}, {`bytes(-3 * 2 ** 20)`, "-3 MiB"},
-		{`seconds(0.00094)`, "0.94 ms"}, {`seconds(0.0123)`, "12 ms"}, {`seconds(0.9996)`, "1 s"}, {`seconds(12.4)`, "12 s"}, {`seconds(99.6)`, "1 min 39 s"},
-		{`duration(0)`, "0 s"}, {`duration(59.9)`, "59 s"}, {`duration(7200)`, "2 h"}, {`duration(7860)`, "2 h 11 min"}, {`duration(90061)`, "1 d 1 h"},
-		{`duration(86401)`, "1 d"}, {`duration(-5)`, "0 s"},
-		{`ago(1000, 2000)`, "now"}, {`ago(0, 12000)`, "12 s ago"},
-		{`summary(null)`, ""}, {`summary(undefined)`, ""}, {`summary("x")`, "x"}, {`summary([1])`, "[1]"}, {`summary(parse("1.10"))`, "1.10"},
-		{`summary({})`, ""}, {`summary({ id: 7, a: "x", b: null, c: [1], event_type: "INSERT" })`, "#7 a x, c [1]"},
-		{`summary({ id: 7, old: { a: 1, b: 2 }, new: { a: 1, b: 3 } })`, "#7 b 2 → 3"},
-		{`summary({ v: 2, event_type: "DELETE", key: { id: 7, at: 8 }, old: { id: 7, at: 8, a: "x" }, new: null })`, "#7,8 a x"},
-		{`summary({ old: 1, new: 2 })`, "old 1, new 2"},
-		{`summary(parse('{"id": 12345678901234567890, "x": 1e400}'))`, "#12345678901234567890 x 1e400"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.expression, func(t *testing.T) {
-			page := tab{ctx: p.ctx, t: t}
-			got := eval[string](&page, `import("/page/format.js").then(({ count, short, bytes, seconds, duration, ago, parse, summary }) => `+tt.expression+`)`)
-			if got != tt.want {
-				t.Errorf("%q, want %q", got, tt.want)
-			}
-		})
-	}
-}

@@ -124,7 +124,7 @@ function show() {
   // Ages are by the process's clock, which all its times are of: the browser's may be off.
   const at = Date.parse(status.at);
   showSinks(status.sinks, at);
-  showTotals(status);
+  showTotals(status, at);
   showSlot(status, at);
   showStandbys(status.standbys ?? [], at);
   $("events-off").hidden = status.shows_events !== false;

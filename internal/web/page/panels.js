@@ -113,12 +113,13 @@ function facts(list, pairs) {
   });
 }
 
-/** Shows the sums since the process began. */
-export function showTotals(status) {
+/** Shows the sums since the process began; at is the time of the answer, in ms. */
+export function showTotals(status, at) {
   const alarming = (n, className) => n > 0 ? className : "";
   facts($("totals"), [
     ["events", count(status.events)],
     ["transactions", count(status.transactions)],
+    ["newest committed", status.last_event ? ago(Date.parse(status.last_event), at) : "–"],
     ["of tampering", count(status.tamper_events), alarming(status.tamper_events, "critical")],
     ["of retention", count(status.retention_events)],
     ["incomplete", count(status.incomplete_events), alarming(status.incomplete_events, "warning")],

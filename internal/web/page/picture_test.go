@@ -4,6 +4,7 @@ package page
 
 import (
 	"flag"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -27,17 +28,15 @@ func TestPicture(t *testing.T) {
 		dir, well, broken = filepath.Join("..", "..", "..", "docs"), 5*time.Minute, 75*time.Second
 	}
 	s := newShop(t)
-	p := open(t, s.url, 1280, 1080)
+	p := open(t, s.url)
+	p.do(chromedp.EmulateViewport(1280, 1080))
 	p.await(`document.querySelectorAll("#events tr").length === 50`, soon)
 	look := func(file, scheme string, after time.Duration) {
 		t.Helper()
 		call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
-		// Half a minute at most for each question: chromedp gives up on one that takes longer than its patience.
-		for end := time.Now().Add(after); time.Now().Before(end); {
-			eval[bool](p, `new Promise((resolve) => setTimeout(() => resolve(true), 1000))`)
-		}
+		eval[bool](p, fmt.Sprintf(`new Promise((resolve) => setTimeout(() => resolve(true), %d))`, after.Milliseconds()))
 		picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 		if err != nil {
 			t.Fatal(err)
@@ -94,10 +93,11 @@ func newShop(t *testing.T) *site {
 		DSN: s.AdminDSN(), Slot: "pgwitness", Publication: "pgwitness_demo", Dir: t.TempDir(),
 		Environ: append(s.config.Environ, showEvents, "PGWITNESS_SOURCE_NAME=shop"),
 	}
-	s.dir = filepath.Join(s.config.Dir, "offsite")
-	if err := os.Mkdir(s.dir, 0o750); err != nil {
+	// Its name is in the picture, and t.TempDir's are not fit to be seen.
+	if s.dir, err = os.MkdirTemp("", "offsite-"); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll(s.dir) })
 	s.config.Sinks = "[{type: file, name: archive, path: '" + filepath.Join(s.config.Dir, "audit.jsonl") + "'}, " +
 		"{type: file, name: offsite, path: '" + filepath.Join(s.dir, "audit.jsonl") + "'}]"
 	s.start(t)
