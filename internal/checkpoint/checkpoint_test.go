@@ -85,3 +85,62 @@ func TestLeftoverOfACrashDoesNoHarm(t *testing.T) {
 		t.Errorf("Save: %v", err)
 	}
 }
+
+// A process that was frozen wakes up after another one has gone on with the directory.
+func TestSaveLeavesALaterMark(t *testing.T) {
+	change := func(f func(*replication.Mark)) replication.Mark {
+		changed := mark
+		f(&changed)
+		return changed
+	}
+	tests := []struct {
+		name  string
+		held  replication.Mark
+		saved replication.Mark
+		stays bool
+	}{
+		{"the same", mark, mark, true},
+		{"further on", mark, change(func(m *replication.Mark) { m.Confirmed++ }), false},
+		{"not as far", mark, change(func(m *replication.Mark) { m.Confirmed-- }), true},
+		{"not as far, on a later timeline", mark, change(func(m *replication.Mark) { m.Timeline++; m.Confirmed-- }), false},
+		{"further on, on an earlier timeline", change(func(m *replication.Mark) { m.Timeline++ }),
+			change(func(m *replication.Mark) { m.Confirmed++ }), true},
+		{"not as far, of another cluster", mark, change(func(m *replication.Mark) { m.SystemID = "8"; m.Confirmed-- }), false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			store := open(t, t.TempDir())
+			for _, m := range []replication.Mark{test.held, test.saved} {
+				if err := store.Save(m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := test.saved
+			if test.stays {
+				want = test.held
+			}
+			if got, err := store.Load(); err != nil || *got != want {
+				t.Errorf("Load returned %+v, %v, want %+v", got, err, want)
+			}
+		})
+	}
+}
+
+// The same, but that it was frozen in the midst of a Save.
+func TestSaveSharesNoFileWithAnotherSave(t *testing.T) {
+	store := open(t, t.TempDir())
+	frozen, err := os.Create(store.Path() + ".tmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer frozen.Close()
+	if err := store.Save(mark); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := frozen.WriteString(`{"slot": "half of it`); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.Load(); err != nil || *got != mark {
+		t.Errorf("Load returned %+v, %v", got, err)
+	}
+}

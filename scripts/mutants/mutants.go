@@ -17,6 +17,7 @@ const (
 	loop      = "internal/pipeline/pipeline.go"
 	worker    = "internal/pipeline/worker.go"
 	confirmer = "internal/pipeline/confirmer.go"
+	timeline  = "internal/replication/timeline.go"
 	member    = "internal/replication/membership.go"
 	retention = "decoder/retention.go"
 )
@@ -98,6 +99,16 @@ var mutants = []mutant{
 		"	case op == OpDelete && slices", "	case slices", decoding},
 	{"take another table's announcement for one of the audit table's", retention,
 		"slices.Contains(d.announced, rel.name)", "len(d.announced) > 0", decoding},
+	{"go on on a timeline that lacks what was delivered", timeline,
+		"		case branch.At <= was.newest():\n", "		case false:\n", following},
+	{"go on on a timeline that left another one than ours", timeline,
+		"		case branch.Timeline != was.Timeline:\n", "		case false:\n", following},
+	{"keep what was confirmed past where the timelines part", timeline,
+		"	if was.Confirmed <= limit {\n", "	if was != nil {\n", following},
+	{"take whoever has the slot for a replica", connect,
+		"	case slot.Active && slot.Peer:\n", "	case slot.Active:\n", following},
+	{"let a process that was frozen put its checkpoint over a later one", "internal/checkpoint/checkpoint.go",
+		"mark.Before(*held)", "false", []string{"./internal/checkpoint"}},
 
 	// The server comes first.
 	{"no status updates while the buffer is full", session,
