@@ -73,7 +73,6 @@ func (m *Monitor) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := m.watch(ctx, func() {
 			backoff.Succeeded()
-			m.observer.Answering(true)
 			outage.Over("the slot can be watched again: its metrics move")
 		})
 		if ctx.Err() != nil {
@@ -195,6 +194,7 @@ func (m *Monitor) read(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return err
 	}
+	m.observer.Answering(true)
 	m.stream.endangered.Store(f.Slot != nil && (f.Slot.WALStatus == "unreserved" || f.Slot.WALStatus == "lost"))
 	if f.WALPosition != nil {
 		m.observer.ObserveServer(ServerState{Timeline: f.Timeline, ClockOffset: offset, At: time.Now()})
