@@ -214,6 +214,15 @@ var conditions = []struct {
 	{"slot-wal-limit", Warning, "unlimited", func(f *facts) { f.set("max_slot_wal_keep_size", "-1") }},
 	{"slot-wal-limit", Warning, "only", func(f *facts) { f.set("max_slot_wal_keep_size", "512") }},
 	{"slot-idle-timeout", Warning, "= 0", func(f *facts) { f.set("idle_replication_slot_timeout", "600") }},
+	{"failover-order", Warning, "no standby has yet", func(f *facts) {
+		f.server.Slot.Failover, f.server.Standbys = true, 1
+		f.set("synchronized_standby_slots", "")
+	}},
+	{"failover-order", OK, "synchronized_standby_slots is standby_1", func(f *facts) {
+		f.server.Slot.Failover, f.server.Standbys = true, 1
+		f.set("synchronized_standby_slots", "standby_1")
+	}},
+	{"failover-order", OK, "no standby is known", func(f *facts) { f.server.Slot.Failover, f.server.Standbys = true, 0 }},
 	{"wal-sender-timeout", Warning, "'1min'", func(f *facts) { f.set("wal_sender_timeout", "3000") }},
 	{"decoding-memory", Warning, "3 transactions with 200 MB went to disk", func(f *facts) {
 		f.server.Slot.Spill.Transactions, f.server.Slot.Spill.Bytes = 3, 200*mebi

@@ -13,7 +13,7 @@ SELECT json_build_object(
     'time_zone', (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'),
     -- What a version does not have is left out.
     'settings', (SELECT json_object_agg(name, json_build_object('value', setting, 'shown', current_setting(name)))
-        FROM pg_settings WHERE name IN ('max_slot_wal_keep_size', 'idle_replication_slot_timeout', 'wal_sender_timeout',
+        FROM pg_settings WHERE name IN ('max_slot_wal_keep_size', 'idle_replication_slot_timeout', 'synchronized_standby_slots', 'wal_sender_timeout',
             'logical_decoding_work_mem', 'autovacuum', 'session_replication_role')),
     'standbys', (SELECT count(*) FROM pg_stat_replication r
             WHERE NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))

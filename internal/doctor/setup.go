@@ -127,6 +127,19 @@ var setupChecks = []check{
 		return warning(fmt.Sprintf(`run ALTER_REPLICATION_SLOT %s (FAILOVER true) in psql "dbname=%s replication=database"`, f.cfg.Slot, f.setup.Database),
 			"there is a standby, and slot %s is not synchronised to it", f.cfg.Slot)
 	}},
+	{"failover-order", Setup, slotPart, "What is delivered before a standby has it, the database that the standby becomes does not hold.", func(f *facts) finding {
+		const setting = "synchronized_standby_slots"
+		switch {
+		case !f.server.Slot.Failover:
+			return skipped("slot %s is not one for a failover", f.cfg.Slot)
+		case f.server.Standbys == 0:
+			return ok("no standby is known")
+		case f.server.Settings[setting].Value == "":
+			return warning("ALTER SYSTEM SET "+setting+" = 'the physical slot of each standby that may be promoted'; SELECT pg_reload_conf();",
+				"%s is empty, so rows may be delivered that no standby has yet", setting)
+		}
+		return ok("%s is %s", setting, f.server.Settings[setting].Value)
+	}},
 	{"wal-sender-timeout", Setup, anyway, "Off, the server never lets go of a consumer that vanished; very short, a busy one is cut off.", func(f *facts) finding {
 		const setting, short = "wal_sender_timeout", 10_000
 		n, _ := f.server.Settings.number(setting)
