@@ -2,12 +2,13 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+IMAGE   ?= pgwitness
+OUTPUT  ?= type=oci,dest=bin/image.tar
 
 DURATION ?= 10m
 
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint vuln cross fuzz mutants crash bench cover ci dist clean
+.PHONY: help build test race lint vuln cross fuzz mutants crash alerts chart apiserver bench cover ci units release image clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,15 @@ mutants: ## Plant known faults and see that the tests notice each
 crash: ## Kill, cut and restart for DURATION (10m), then compare file and table
 	CRASH_DURATION=$(DURATION) .ci/run crash
 
+alerts: ## Make alerts fire in a real Prometheus, and see them resolved
+	.ci/run alerts
+
+chart: ## Hold chart, manifests and examples against the types of Kubernetes and the binary
+	.ci/run chart
+
+apiserver: ## Build a Kubernetes API server, and apply the chart to it
+	.ci/run apiserver
+
 bench: ## Compare with pg_recvlogical
 	go run ./scripts/bench
 
@@ -49,11 +59,18 @@ cover: ## Write the tests' coverage to cover.out and sum it up
 ci: ## Run every check of a merge
 	.ci/run
 
-dist: ## Build static release binaries for Linux in dist/
-	for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o dist/pgwitness-linux-$$arch ./cmd/pgwitness || exit 1; \
-	done
-	cd dist && sha256sum pgwitness-linux-* > SHA256SUMS
+units: ## Install the package under a systemd of its own, as root, and live through what a unit lives through
+	.ci/run units
+
+release: ## Build what is published of HEAD in dist/: archives, deb, rpm, SBOMs, provenance, sums
+	rm -rf dist
+	go run ./scripts/release -out dist
+
+image: ## Build the image with Docker, for OUTPUT (an OCI archive in bin/)
+	mkdir -p bin
+	SOURCE_DATE_EPOCH=$(shell git show --no-patch --format=%ct HEAD) docker buildx build --file deploy/Dockerfile \
+		--platform linux/amd64,linux/arm64 --provenance mode=max --sbom true \
+		--build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --tag $(IMAGE):$(VERSION) --output $(OUTPUT) .
 
 clean: ## Remove what was built
 	rm -rf bin dist cover.out
