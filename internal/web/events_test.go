@@ -62,7 +62,7 @@ func TestEventsRequest(t *testing.T) {
 		{"last=2", 200, "5 6"},
 		{"last=1000", 200, "1 2 3 4 5 6"},
 		{"", 200, ""},
-		{"last=2&table=orders&operation=update&user=app&kind=audit", 200, "5 6"},
+		{"last=2&table=orders&operation=update&user=app&kind=audit", 200, "4 5"},
 		{"last=9&table=customers&table=orders", 200, "1 2 3 4 5 6"},
 		{"last=9&operation=delete", 200, ""},
 		{"last=9&user=App", 200, ""},
