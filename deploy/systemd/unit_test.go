@@ -45,6 +45,9 @@ func TestUnit(t *testing.T) {
 	}
 	m.write(t, "/tmp/pgwitness.deb", string(content))
 	m.do(t, "dpkg", "--install", "/tmp/pgwitness.deb")
+	if said := m.do(t, "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", unit, retention, "pgwitness-retention.timer"); said != "" {
+		t.Errorf("systemd finds in the units: %s", said)
+	}
 	for _, name := range []string{unit, "pgwitness-retention.timer"} {
 		if state := m.property(t, name, "UnitFileState") + " " + m.property(t, name, "ActiveState"); state != "disabled inactive" {
 			t.Errorf("after the installation %s is %s", name, state)
