@@ -16,6 +16,8 @@ func unitState(s status.Status) string {
 		fmt.Fprintf(&line, "streaming from slot %s", s.Source.Slot)
 	case status.Standby:
 		fmt.Fprintf(&line, "standing by: another process has slot %s", s.Source.Slot)
+	case status.Ended:
+		fmt.Fprintf(&line, "ended with exit code %d; the log says why", s.ExitCode)
 	default:
 		line.WriteString("no stream yet")
 		if s.Source.LastError != "" {

@@ -21,6 +21,7 @@ func TestUnitState(t *testing.T) {
 		{"standby", status.Status{Role: status.Standby, Source: status.Source{Slot: "shop"}}, "standing by: another process has slot shop"},
 		{"streaming", status.Status{Role: status.Active, Source: status.Source{Slot: "shop", LastError: "closed"}, Sinks: []status.Sink{writing}},
 			"streaming from slot shop"},
+		{"lingering", status.Status{Role: status.Ended, ExitCode: 4}, "ended with exit code 4; the log says why"},
 		{"a sink fails", status.Status{Role: status.Active, Source: status.Source{Slot: "shop"}, Sinks: []status.Sink{writing, failing},
 			Problems: []status.Problem{{Severity: status.Critical}}},
 			"streaming from slot shop; sink file fails (disk full); `pgwitness status` says what to do"},
