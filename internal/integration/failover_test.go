@@ -131,3 +131,27 @@ func TestStandbyBehind(t *testing.T) {
 func missRows(t *testing.T, p *pair) { insert(t, p.Database, 3) }
 
 func missOthers(t *testing.T, p *pair) { p.Exec(t, "INSERT INTO unpublished VALUES ('x')") }
+
+// TestStandbyAway stops a standby that everything has to reach first. The server says so with the SQLSTATEs of a slot that was
+// lost and of a publication that is missing; but the rows only wait, even while the server is restarted.
+func TestStandbyAway(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{17, 18} {
+		t.Run(strconv.Itoa(version), func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, version, map[string]string{"synchronized_standby_slots": "standby"})
+			process := witnesstest.Run(t, p.config)
+			insert(t, p.Database, 1)
+			p.AwaitConfirmed(t, soon)
+			p.On(p.standby).StopServer(t, embeddedpg.Fast)
+			insert(t, p.Database, 1)
+			process.AwaitLog(t, "before a standby has it", soon)
+			p.StopServer(t, embeddedpg.Fast)
+			p.StartServer(t)
+			p.AwaitActive(t)
+			p.On(p.standby).StartServer(t)
+			p.AwaitConfirmed(t, soon)
+			expectTable(t, p.Database, readFile(t, p.config))
+		})
+	}
+}

@@ -80,6 +80,10 @@ const (
 	codeCannotConnectNow    = "57P03"
 )
 
+// standbyWait is the function in the server that complains of a standby which is named in synchronized_standby_slots and is
+// not there: with a warning while the server runs, and with an error when it stops. The SQLSTATEs are those of much worse.
+const standbyWait = "StandbySlotsHaveCaughtup"
+
 // classify gives err its class, if it has none yet. What worked once and does not now may be a rotation of credentials in
 // progress, and is tried again.
 func (s *Stream) classify(err error) error {
@@ -126,6 +130,9 @@ func (s *Stream) classifyServer(err error, pgErr *pgconn.PgError) error {
 			return failf(ErrConfig, "%w; check the keywords of source.dsn and PGOPTIONS: one that libpq does not know is taken for a "+
 				"setting of the server", err)
 		}
+	}
+	if pgErr.Routine == standbyWait {
+		return err
 	}
 	switch pgErr.Code {
 	case codeInvalidPassword, codeInvalidAuth, codeNoDatabase:
@@ -186,6 +193,8 @@ func reason(err error) string {
 		return "in_recovery"
 	case errors.Is(err, errBusy):
 		return ReasonSlotBusy
+	case errors.As(err, &pgErr) && pgErr.Routine == standbyWait:
+		return "shutdown"
 	case errors.As(err, &pgErr):
 		switch pgErr.Code {
 		case codeAdminShutdown, codeCrashShutdown:

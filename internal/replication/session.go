@@ -32,6 +32,7 @@ type session struct {
 	pings     int       // keepalives in a row that asked for a reply and brought nothing new
 	pingStart time.Time
 	pingEnd   decoder.LSN
+	heldBack  bool // by synchronized_standby_slots
 }
 
 const (
@@ -165,7 +166,14 @@ func (s *session) handle(message pgproto3.BackendMessage) error {
 	case *pgproto3.NoticeResponse:
 		// From PostgreSQL 18 on it is no more than a warning that the slot knows of no such publication where it stands, and
 		// the rows are left out.
-		if m.Code == codeNotInState && m.SeverityUnlocalized == "WARNING" {
+		switch {
+		case m.Routine == standbyWait:
+			if !s.heldBack { // it is said again and again
+				s.heldBack = true
+				s.stream.log.Warn("the server sends nothing before a standby has it (synchronized_standby_slots): rows are late, not lost",
+					"error", m.Message)
+			}
+		case m.Code == codeNotInState && m.SeverityUnlocalized == "WARNING":
 			return fmt.Errorf("%w: %s: %s", errUnpublished, m.Message, m.Detail)
 		}
 	}

@@ -68,7 +68,12 @@ func Run(tb testing.TB, cfg Config) *Process {
 		_ = log.Close()
 		close(p.done)
 	}()
-	tb.Cleanup(p.Kill)
+	tb.Cleanup(func() {
+		p.Kill()
+		if tb.Failed() {
+			tb.Logf("standard error of process %d:\n%s", p.PID(), p.Stderr())
+		}
+	})
 	return p
 }
 
