@@ -3,5 +3,5 @@
 //
 // It is a module of its own, so that none of what it needs becomes a dependency of pgwitness:
 //
-//	cd deploy/check && go test ./...
+//	cd deploy/check && go test -count=1 ./...
 package check
