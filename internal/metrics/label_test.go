@@ -59,6 +59,14 @@ func TestFirstCome(t *testing.T) {
 	if len(f.seen) != limit {
 		t.Errorf("%d values are remembered, want %d", len(f.seen), limit)
 	}
+	for _, value := range []string{"", strings.Repeat("x", longestValue+1)} {
+		if got := newFirstCome(limit).label([]byte(value)); got != others {
+			t.Errorf("%q is counted as %q", value, got)
+		}
+	}
+	if longest := strings.Repeat("x", longestValue); newFirstCome(limit).label([]byte(longest)) != longest {
+		t.Error("two names and a dot are too long")
+	}
 	known, unknown := []byte("table 1"), []byte("table 999")
 	if n := testing.AllocsPerRun(100, func() { f.label(known); f.label(unknown) }); n != 0 {
 		t.Errorf("%v allocations a value", n)

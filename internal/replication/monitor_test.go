@@ -1,10 +1,12 @@
 package replication
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -112,6 +114,17 @@ func (a *audited) exec(t *testing.T, sql string) {
 	}
 }
 
+// scans is how often tables were read from one end to the other, as far as sessions that have ended did it.
+func (a *audited) scans(t *testing.T) string {
+	t.Helper()
+	a.exec(t, "SELECT pg_stat_force_next_flush()")
+	text, err := queryText(t.Context(), a.admin, "SELECT sum(seq_scan)::text FROM pg_stat_user_tables")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // follow streams, and confirms at once, until the function that it returns is called.
 func follow(t *testing.T, s *Stream) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -186,6 +199,9 @@ func TestMonitorMeasures(t *testing.T) {
 			}
 			stop()
 			o.await(t, "that nobody is answered any more", func() bool { return !o.answering })
+			if log, err := os.ReadFile(a.server.LogFile()); err != nil || bytes.Contains(log, []byte("ERROR:")) {
+				t.Errorf("what may not be read was tried all the same (%v):\n%s", err, log)
+			}
 
 			a.exec(t, "GRANT SELECT ON custom_audit_log TO witness")
 			stop = monitor(t, stream, o)
@@ -243,10 +259,18 @@ func TestOldestRow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := pgtest.Connect(t, config)
+		scans := a.scans(t)
+		conn, err := pgconn.ConnectConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
 		state, err := readTable(t.Context(), conn, target{schema: "public", table: name})
+		hangUp(conn) // by which its statistics become known
 		if err != nil || state == nil || state.Bytes == 0 {
 			t.Fatalf("%s: %+v, %v", name, state, err)
+		}
+		if after := a.scans(t); after != scans {
+			t.Errorf("%s: %s sequential scans before, %s after", test.table, scans, after)
 		}
 		got := ""
 		if state.Oldest != nil {

@@ -14,7 +14,7 @@ import (
 // checkWebConfig says what is wrong with the file that turns on TLS and basic authentication, and with those that it names.
 func checkWebConfig(path string) error {
 	if err := toolkit.Validate(path); err != nil {
-		return fmt.Errorf("http.web_config: %w: %s", ErrListen, withoutValues(err))
+		return fmt.Errorf("http.web_config: %w: %w", ErrListen, withoutValues(err))
 	}
 	return nil
 }

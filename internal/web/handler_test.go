@@ -81,6 +81,9 @@ func TestMetricsFormats(t *testing.T) {
 				if !strings.Contains(got.body, "\npgwitness_transactions_total 3.0\n") || !strings.HasSuffix(got.body, "# EOF\n") {
 					t.Errorf("not OpenMetrics, or not all of it:\n%s", got.body)
 				}
+				if exemplar := ` # {lsn="0/`; !strings.Contains(got.body, exemplar) {
+					t.Errorf("no exemplar%s in\n%s", exemplar, got.body)
+				}
 				return // expfmt has no parser for it
 			}
 			families := parse(t, got)
