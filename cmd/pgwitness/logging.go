@@ -26,14 +26,19 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level}))
 }
 
-// newScreenHandler is what a person reads: the time of day that the person's clock shows, and errors in red.
+// newScreenHandler is what a person reads: the time that the person's clock shows, and errors in red. What a server or a file
+// system says passes no escape sequence on to the terminal.
 func newScreenHandler(screen terminal.Terminal, level slog.Level) slog.Handler {
 	const brightRed = 9
 	return tint.NewTextHandler(screen, &tint.Options{
 		Level: level, TimeFormat: time.DateTime, NoColor: !screen.Colours,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == "error" {
-				return tint.Attr(brightRed, a)
+			err, failed := a.Value.Any().(error)
+			switch {
+			case failed:
+				return tint.Attr(brightRed, slog.String(a.Key, terminal.Clean(err.Error())))
+			case a.Value.Kind() == slog.KindString:
+				a.Value = slog.StringValue(terminal.Clean(a.Value.String()))
 			}
 			return a
 		},

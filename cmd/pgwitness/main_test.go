@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"pgwitness/internal/config"
 	"pgwitness/internal/embeddedpg/pgtest"
+	"pgwitness/internal/terminal"
 	"pgwitness/sink"
 )
 
@@ -245,6 +247,22 @@ func TestLogger(t *testing.T) {
 		logger.Warn("at the level")
 		if text := log.String(); !strings.HasPrefix(text, prefix) || strings.Count(text, "\n") != 1 {
 			t.Errorf("%s: %s", format, text)
+		}
+	}
+}
+
+// On a terminal a line is a time, a level, what happened and to what, the error in red where there are colours.
+func TestLogOnATerminal(t *testing.T) {
+	for colours, want := range map[bool]string{
+		false: `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ERR it fails; trying again sink=\[5mfile error="no \[2Jspace"\n$`,
+		true:  `^\x1b\[2m[^\x1b]+\x1b\[0m \x1b\[91mERR\x1b\[0m it fails; trying again \x1b\[2msink=\x1b\[0m\[5mfile \x1b\[2;91merror=\x1b\[22m"no \[2Jspace"\x1b\[0m\n$`,
+	} {
+		var log bytes.Buffer
+		logger := slog.New(newScreenHandler(terminal.Terminal{Writer: &log, Colours: colours}, slog.LevelWarn))
+		logger.Info("below the level")
+		logger.Error("it fails; trying again", "sink", "\x1b[5mfile", "error", errors.New("no \x1b[2Jspace"))
+		if !regexp.MustCompile(want).MatchString(log.String()) {
+			t.Errorf("with colours %t: %q, want %s", colours, log.String(), want)
 		}
 	}
 }

@@ -156,7 +156,7 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	if err != nil {
 		return err
 	}
-	log.Info("serving /metrics, /healthz, /readyz, /status and /events", "address", server.Addr().String())
+	log.Info("serving /metrics, /healthz, /readyz and /status, and a page for browsers", "address", server.Addr().String())
 	run := func(ctx context.Context) error {
 		err := f.Run(ctx)
 		linger(ctx, err, cfg.HTTP.Linger, measured.Ended, log)
@@ -173,7 +173,7 @@ func linger(ctx context.Context, err error, limit time.Duration, ended func(exit
 		return
 	}
 	ended(code)
-	log.Error("the run has ended; listening on so that it is seen", "exit_code", code, "for", limit, "error", oneLine(err.Error()))
+	log.Error("the run has ended; listening on so that it is seen", "exit_code", code, "for", limit.String(), "error", oneLine(err.Error()))
 	_ = retry.Pause(ctx, limit) // either way it is over
 }
 

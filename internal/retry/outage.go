@@ -2,7 +2,9 @@ package retry
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -48,6 +50,19 @@ func (o *Outage) Failed(level slog.Level, kind, message string, args ...any) {
 	}
 	o.log.Log(context.Background(), level, message, args...)
 	known.at, known.untold, o.told = now, 0, true
+}
+
+// Writer returns what a log.Logger may write to whose lines are failures of one kind with one message: those of a library that
+// can be given no other log. Use it with one log.Logger, which writes one line at a time.
+func (o *Outage) Writer(level slog.Level, message string) io.Writer {
+	return lineWriter(func(line string) { o.Failed(level, message, message, "error", line) })
+}
+
+type lineWriter func(line string)
+
+func (w lineWriter) Write(line []byte) (int, error) {
+	w(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // Over takes note that it works. If the log says that it does not, it tells so, with how long that was, and returns true.

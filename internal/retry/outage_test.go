@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"bytes"
+	"log"
 	"log/slog"
 	"strings"
 	"testing"
@@ -63,8 +64,8 @@ func TestOutage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
-				o := retry.NewOutage(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
+				var text bytes.Buffer
+				o := retry.NewOutage(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{
 					ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 						if a.Key == slog.TimeKey {
 							a.Value = slog.StringValue(a.Value.Time().UTC().Format("04:05"))
@@ -74,7 +75,7 @@ func TestOutage(t *testing.T) {
 				})))
 				c.script(func(kind string) { o.Failed(slog.LevelError, kind, "fails", "kind", kind) }, func() { o.Over("works") })
 				var got []string
-				for line := range strings.Lines(log.String()) {
+				for line := range strings.Lines(text.String()) {
 					got = append(got, strings.NewReplacer("time=", "", "level=", "", "msg=", "", "\n", "").Replace(line))
 				}
 				if diff := cmp.Diff(c.want, got); diff != "" {
@@ -83,4 +84,21 @@ func TestOutage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A library may write as many lines as it likes.
+func TestOutageWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		outage := retry.NewOutage(slog.New(slog.NewTextHandler(&text, nil)))
+		library := log.New(outage.Writer(slog.LevelWarn, "it complains"), "", 0)
+		for range 70 {
+			library.Print("http: TLS handshake error from 10.0.0.1: EOF")
+			time.Sleep(time.Second)
+		}
+		want := `level=WARN msg="it complains" error="http: TLS handshake error from 10.0.0.1: EOF"`
+		if got := text.String(); strings.Count(got, want+"\n") != 1 || strings.Count(got, want+" repeated=59\n") != 1 || strings.Count(got, "\n") != 2 {
+			t.Errorf("the log is\n%s", got)
+		}
+	})
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"pgwitness/internal/retry"
 )
 
 // Config says what systemd is told.
@@ -32,9 +34,9 @@ type Notifier struct {
 	watched  bool // the unit has a watchdog
 	log      *slog.Logger
 
-	told   string // the state that systemd was told last; owned by Run
-	sick   string // why the watchdog is not told anything, or empty; owned by Run
-	failed bool   // the socket has refused something; owned by Run
+	told   string        // the state that systemd was told last; owned by Run
+	outage *retry.Outage // of the progress; owned by Run
+	failed bool          // the socket has refused something; owned by Run
 }
 
 // New returns a Notifier that has said nothing yet. It fails on a WATCHDOG_USEC that is no number.
@@ -49,6 +51,7 @@ func New(cfg Config) (*Notifier, error) {
 	if n.log == nil {
 		n.log = slog.Default()
 	}
+	n.outage = retry.NewOutage(n.log)
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		return nil, err
@@ -93,14 +96,11 @@ func (n *Notifier) look() {
 	}
 	err := n.healthy()
 	if err == nil {
-		n.sick = ""
+		n.outage.Over("there is progress again: systemd's watchdog is told so")
 		n.tell(daemon.SdNotifyWatchdog)
 		return
 	}
-	if n.sick != err.Error() {
-		n.sick = err.Error()
-		n.log.Error("no progress; systemd's watchdog will restart the process if this stays", "reason", n.sick)
-	}
+	n.outage.Failed(slog.LevelError, "sick", "no progress; systemd's watchdog will restart the process if this stays", "error", err)
 }
 
 // tell says whether systemd listens. That it cannot be told is logged once and is no reason to stop delivering.

@@ -2,12 +2,14 @@ package web
 
 import (
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"pgwitness/internal/retry"
 	"pgwitness/internal/web/page"
 )
 
@@ -21,12 +23,17 @@ const index = `pgwitness
 /events   the events that come, one a line, with http.show_events
 `
 
+// errorLog is for what net/http and promhttp complain of: a port scan or a client in a loop is not to fill the log.
+func errorLog(logger *slog.Logger, level slog.Level, message string) *log.Logger {
+	return log.New(retry.NewOutage(logger).Writer(level, message), "", 0)
+}
+
 // newHandler routes GET and HEAD; net/http answers the rest with 404 and 405. What goes on for long ends once closing is closed.
 func newHandler(cfg Config, closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
-		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelError),
+		ErrorLog:          errorLog(cfg.Logger, slog.LevelError, "metrics could not be gathered whole; the next scrape tries again"),
 	}))
 	mux.Handle("GET /healthz", probe(func() (string, error) { return "ok", cfg.Healthy() }))
 	mux.Handle("GET /readyz", probe(cfg.Ready))

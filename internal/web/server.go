@@ -101,7 +101,7 @@ func Listen(cfg Config) (*Server, error) {
 			WriteTimeout:      responseTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    headerLimit,
-			ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
+			ErrorLog:          errorLog(cfg.Logger, slog.LevelWarn, "a client of the listener could not be served; serving on"),
 		},
 	}
 	server.http.RegisterOnShutdown(func() { close(closing) })
