@@ -44,7 +44,11 @@ func TestUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.write(t, "/tmp/pgwitness.deb", string(content))
-	m.do(t, "dpkg", "--install", "/tmp/pgwitness.deb")
+	install := func(t *testing.T) { // without waiting for man-db's index
+		t.Helper()
+		m.do(t, "dpkg", "--no-triggers", "--install", "/tmp/pgwitness.deb")
+	}
+	install(t)
 	if said := m.do(t, "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", unit, retention, "pgwitness-retention.timer"); said != "" {
 		t.Errorf("systemd finds in the units: %s", said)
 	}
@@ -79,6 +83,15 @@ func TestUnit(t *testing.T) {
 		if got := strings.Count(string(lines), "\n"); got != 1 {
 			t.Errorf("%d events were delivered, want 1", got)
 		}
+	})
+
+	t.Run("goes on after an upgrade", func(t *testing.T) {
+		before := m.property(t, unit, "MainPID")
+		install(t)
+		if after := m.property(t, unit, "MainPID"); after == before || after == "0" {
+			t.Errorf("after the installation of another package process %s has become %s", before, after)
+		}
+		m.await(t, "StatusText", "streaming")
 	})
 
 	// Without GOTRACEBACK=crash the aborted process leaves with 2, and is not restarted.
@@ -124,7 +137,7 @@ func TestUnit(t *testing.T) {
 	})
 
 	t.Run("leaves the evidence", func(t *testing.T) {
-		m.do(t, "dpkg", "--purge", "pgwitness")
+		m.do(t, "dpkg", "--no-triggers", "--purge", "pgwitness")
 		if state := m.property(t, unit, "LoadState"); state != "not-found" {
 			t.Errorf("the unit is %s", state)
 		}
