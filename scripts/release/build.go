@@ -5,7 +5,6 @@ import (
 	"context"
 	"debug/buildinfo"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -105,11 +104,7 @@ func (r *release) document(ctx context.Context, binary string) error {
 			return err
 		}
 	}
-	manual := filepath.Join(r.stage, "man")
-	if err := os.MkdirAll(manual, 0o755); err != nil { //nolint:gosec // gets into packages
-		return err
-	}
-	_, err := output(ctx, "", []string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.time.Unix())}, binary, "man", manual)
+	_, err := output(ctx, "", []string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.time.Unix()), "TZ=UTC"}, binary, "man", filepath.Join(r.stage, "man"))
 	return err
 }
 
