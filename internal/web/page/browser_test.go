@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -105,9 +106,13 @@ type tab struct {
 	requests   []string // guarded by mu
 }
 
-// open opens url in a window of 1280 by 900 CSS pixels, and waits for the first answer.
-func open(t *testing.T, url string) *tab {
+// open opens address in a window of 1280 by 900 CSS pixels, and waits for the first answer.
+func open(t *testing.T, address string) *tab {
 	t.Helper()
+	own, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	options := chromedp.DefaultExecAllocatorOptions[:]
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to have one as root
@@ -122,9 +127,9 @@ func open(t *testing.T, url string) *tab {
 	}
 	call(page, log.Enable, cdp.Empty{})
 	call(page, network.Enable, network.EnableParams{})
-	page.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
+	page.do(chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address))
 	page.await(`document.body.dataset.state === "live"`, soon)
-	t.Cleanup(func() { page.checkConduct(url) })
+	t.Cleanup(func() { page.checkConduct(own) })
 	return page
 }
 
@@ -150,7 +155,7 @@ func (p *tab) hear(event any) {
 var unreachable = regexp.MustCompile(`net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)`)
 
 // checkConduct fails the test if something was written to the console, or somebody else was asked for something.
-func (p *tab) checkConduct(url string) {
+func (p *tab) checkConduct(own *url.URL) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, complaint := range p.complaints {
@@ -159,8 +164,8 @@ func (p *tab) checkConduct(url string) {
 		}
 	}
 	for _, request := range p.requests {
-		if !strings.HasPrefix(request, url) {
-			p.t.Errorf("asked for %s, which is not below %s", request, url)
+		if asked, err := url.Parse(request); err != nil || asked.Scheme+asked.Host != own.Scheme+own.Host {
+			p.t.Errorf("asked for %s, which is not of %s", request, own.Host)
 		}
 	}
 }

@@ -52,7 +52,7 @@ export class Chart {
       make(this.svg, "text", { class: "tick", x: LEFT - 8, y: y(tick) + 3.5, "text-anchor": "end" }, format(tick));
     }
     for (const t of timeTicks(now, span)) {
-      if (x(t) < LEFT + 16 || x(t) > this.width - RIGHT - 16) continue;
+      if (x(t) < LEFT + 16 || x(t) > this.width - RIGHT - 24) continue;
       make(this.svg, "text", { class: "tick", x: x(t), y: HEIGHT - 3, "text-anchor": "middle" },
         new Date(t).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(span <= 120e3 && { second: "2-digit" }) }));
     }

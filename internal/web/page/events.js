@@ -5,6 +5,9 @@ import { parse, summary } from "./format.js";
 const SHOWN = 50; // rows, and how many of those before are asked for
 const AGAIN = 2000; // ms between two attempts
 
+/** Where a path is beside the page; without the user and password that its own address may hold, which fetch refuses. */
+export const beside = (path) => new URL(path, location.origin + location.pathname);
+
 const $ = (id) => document.getElementById(id);
 
 /** Events follows /events while it is switched on, by the filters of the form. */
@@ -61,7 +64,7 @@ export class Events {
   async read(signal) {
     const query = new URLSearchParams({ last: SHOWN });
     for (const [name, value] of new FormData($("filters"))) if (value.trim()) query.set(name, value.trim());
-    const response = await fetch(`events?${query}`, { cache: "no-store", signal });
+    const response = await fetch(beside(`events?${query}`), { cache: "no-store", signal });
     if (!response.ok) throw new Error(`answer ${response.status}`);
     this.draw();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

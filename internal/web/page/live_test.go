@@ -5,6 +5,8 @@ package page
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +201,19 @@ func TestKilled(t *testing.T) {
 	s.insert(t, 1)
 	p.await(text("#totals")+`.startsWith("events1")`, soon)
 	p.await(`document.querySelectorAll("#events tr").length === 1`, soon)
+}
+
+func TestPassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	// of "secret"
+	if err := os.WriteFile(file, []byte("basic_auth_users: {auditor: $2a$04$aIfngCKY1vrUSJP6qnQkd.ykItMc5l2DDAIVNbEeibJQD.FQDz.2W}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, "archive", showEvents, "PGWITNESS_HTTP_WEB_CONFIG="+file)
+	p := open(t, strings.Replace(s.url, "http://", "http://auditor:secret@", 1))
+	s.insert(t, 2)
+	p.await(text("#totals")+`.startsWith("events2")`, soon)
+	p.await(`document.querySelectorAll("#events tr").length === 2`, soon)
 }
 
 func TestNobodyLooks(t *testing.T) {

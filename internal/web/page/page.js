@@ -1,7 +1,7 @@
 // Asks /status every second and shows what it says, with the last ten minutes of it. Nothing is kept beyond this window.
 
 import { Chart } from "./chart.js";
-import { Events } from "./events.js";
+import { beside, Events } from "./events.js";
 import { bytes, duration, seconds, short } from "./format.js";
 import { showProblems, showSinks, showSlot, showStandbys, showTotals } from "./panels.js";
 
@@ -83,7 +83,7 @@ function receive(answer) {
 
 async function ask() {
   try {
-    const response = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    const response = await fetch(beside("status"), { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
     if (!response.ok) throw new Error(`it answers ${response.status}`);
     receive(await response.json());
   } catch (error) {
@@ -103,11 +103,13 @@ function age() {
     const what = document.createElement("strong");
     what.textContent = "This pgwitness does not answer.";
     const since = status === null ? "" : ` What is shown below is from ${new Date(Date.now() - silent).toLocaleTimeString("en-GB")}.`;
-    $("lost").append(what, `${since} Look whether the process runs and whether its address can be reached; this page goes on asking.`);
+    $("lost").append(what, `${since} Look whether the process runs and whether its address can be reached; this page goes on asking${trouble && ` (${trouble})`}.`);
   }
   if (!lost) $("lost").replaceChildren();
   if (lost || status === null) $("well").hidden = true;
-  if (lost) document.title = `✕ no answer · ${status?.source.name ?? "pgwitness"}`;
+  if (!lost) return;
+  drawCharts(); // with the gap
+  document.title = `✕ no answer · ${status?.source.name ?? "pgwitness"}`;
 }
 
 function show() {
