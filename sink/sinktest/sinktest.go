@@ -37,6 +37,9 @@ type Harness struct {
 	// Abandon lets go of an open sink the way a killed process does: the operating system frees what it held, and nothing
 	// is finished that was under way. Defaults to Close, which suits a sink whose Close makes nothing durable.
 	Abandon func(t *testing.T, s sink.Sink)
+	// Refuse makes the destination refuse the event at a position for good (sink.RejectedError). May be nil for a destination
+	// that takes everything: then the suite does not try it.
+	Refuse func(t *testing.T, position decoder.Position)
 	// Break makes the destination fail, and Mend makes it work again. Both may be nil: then the suite does not try it.
 	Break, Mend func(t *testing.T)
 }
@@ -62,6 +65,7 @@ func Run(t *testing.T, setup func(t *testing.T) Harness) {
 		{"does not keep what it was given", (*suite).keepsNothing},
 		{"obeys its context", (*suite).context},
 		{"recovers from a failure", (*suite).failure},
+		{"refuses an event for good", (*suite).refusal},
 		{"refuses a foreign origin", (*suite).foreignOrigin},
 		{"goes on on a timeline that descends from its own", (*suite).nextTimeline},
 		{"closes before it is open", (*suite).closeUnopened},

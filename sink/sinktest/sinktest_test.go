@@ -22,6 +22,7 @@ var faults = []string{
 	"forgets its position", "confirms before it is durable", "ignores its context", "takes any origin", "takes any timeline",
 	"knows one timeline", "swallows failures",
 	"leaks a goroutine", "gives up for good",
+	"holds what comes after a refused event", "names another event than the refused one", "tells of the refused row",
 }
 
 // TestSuite passes a right sink, and fails one for each fault.
@@ -33,6 +34,7 @@ func TestSuite(t *testing.T) {
 			New:       func(*testing.T) sink.Sink { return &memory{destination: d} },
 			Read:      func(*testing.T) [][]byte { return d.lines },
 			Remembers: true,
+			Refuse:    func(_ *testing.T, position decoder.Position) { d.refused = position },
 			Break:     func(*testing.T) { d.broken = true },
 			Mend:      func(*testing.T) { d.broken = false },
 		}
@@ -63,6 +65,7 @@ type destination struct {
 	position decoder.Position
 	origin   sink.Origin
 	broken   bool
+	refused  decoder.Position
 }
 
 // memory is a sink that keeps the contract, but for one fault.
@@ -122,6 +125,22 @@ func (m *memory) Write(ctx context.Context, events []decoder.Event) error {
 		}
 		return errors.New("broken")
 	}
+	var refusal error
+	if at := slices.IndexFunc(events, func(e decoder.Event) bool { return e.Position == m.refused }); at >= 0 {
+		rejected := &sink.RejectedError{Position: m.refused, Reason: "too large"}
+		if m.fault == "tells of the refused row" {
+			rejected.Reason = string(events[at].JSON())
+		}
+		if m.fault == "names another event than the refused one" {
+			rejected.Position.Seq++
+		}
+		if m.fault == "holds what comes after a refused event" {
+			events = slices.Delete(events, at, at+1)
+		} else {
+			events = events[:at]
+		}
+		refusal = rejected
+	}
 	for i := range events {
 		line := events[i].JSON()
 		if m.fault != "retains the bytes" {
@@ -134,7 +153,7 @@ func (m *memory) Write(ctx context.Context, events []decoder.Event) error {
 		}
 		m.position = events[i].Position
 	}
-	return nil
+	return refusal
 }
 
 func (m *memory) Close() error { return nil }

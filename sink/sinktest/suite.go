@@ -165,6 +165,35 @@ func (s *suite) failure() {
 	s.check()
 }
 
+func (s *suite) refusal() {
+	if s.Refuse == nil {
+		return
+	}
+	events := pgoutputtest.Events(firstLSN, 4, 3)
+	refused := events[7]
+	s.open()
+	s.write(events[:5])
+	s.Refuse(s.T, refused.Position)
+	for range 2 {
+		err := s.sink.Write(s.Context(), events[5:])
+		rejected, ok := errors.AsType[*sink.RejectedError](err)
+		switch {
+		case !ok:
+			s.Fatalf("Write of an event that is refused returned %v, want a sink.RejectedError", err)
+		case rejected.Position != refused.Position:
+			s.Fatalf("Write refused event %s, want %s", rejected.Position, refused.Position)
+		case rejected.Reason == "" || strings.Contains(rejected.Reason, "quoted"): // which stands in every row
+			s.Errorf("Write gave the reason %q, want one that holds nothing of the row", rejected.Reason)
+		}
+	}
+	// What stands before it is written, what comes after it goes on as if it had never been.
+	s.write(events[5:7])
+	s.restart()
+	s.write(events[8:])
+	s.restart()
+	s.check()
+}
+
 func (s *suite) foreignOrigin() {
 	if !s.Remembers {
 		return
