@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"pgwitness/internal/embeddedpg"
 )
@@ -106,26 +105,6 @@ var scenes = []scene{
 			return w.exec(ctx, "DELETE FROM your_table WHERE id = (SELECT min(id) FROM your_table)")
 		},
 		fires: []string{"PgwitnessIncompleteEvents"},
-	},
-	{
-		name:   "flap",
-		broken: "the connection of the stream is ended every two seconds, for two minutes and a half",
-		break_: func(w *world, ctx context.Context) error {
-			ticker := time.NewTicker(2 * time.Second)
-			defer ticker.Stop()
-			for range 75 {
-				if err := w.exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication"); err != nil {
-					return err
-				}
-				select {
-				case <-ticker.C:
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				}
-			}
-			return nil
-		},
-		fires: []string{"PgwitnessFlapping"},
 	},
 }
 
