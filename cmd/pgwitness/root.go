@@ -70,6 +70,7 @@ func newRootCommand() *cobra.Command {
 		newDemoCommand(),
 		newDoctorCommand(),
 		newInitCommand(),
+		newManCommand(),
 		newRunCommand(),
 		newStageCommand(),
 		newStatusCommand(),
@@ -77,6 +78,7 @@ func newRootCommand() *cobra.Command {
 		newVersionCommand(),
 	)
 	root.SetHelpCommand(newHelpCommand())
+	addCompletions(root)
 
 	inherited := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {

@@ -69,7 +69,9 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which version this is",
-		Args:  noArgs,
+		Example: `  # For a script
+  pgwitness version --json | jq -r .commit`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			info := readBuildInfo()
 			if asJSON {
