@@ -3,15 +3,23 @@ package kubernetes
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
+	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -106,12 +114,16 @@ func witness(t *testing.T, pod corev1.PodSpec) corev1.Container {
 	return corev1.Container{}
 }
 
+// passwordHash is bcrypt's of "example".
+const passwordHash = "$2b$04$y1j4kPhjT3FG2.vRm7Q5xuvOLUtZrYGLvhpWmt5iYiywX28N21VlW"
+
 // content is what the files of a volume hold: a ConfigMap's own, and for a Secret, which is somebody else's, an example.
 func content(t *testing.T, objects []runtime.Object, volume corev1.Volume) map[string]string {
 	t.Helper()
+	certificate, key := keyPair(t)
 	switch {
 	case volume.ConfigMap != nil && strings.HasSuffix(volume.ConfigMap.Name, "-ca"):
-		return map[string]string{"ca.crt": certificate()}
+		return map[string]string{"ca.crt": certificate}
 	case volume.ConfigMap != nil:
 		return find[*corev1.ConfigMap](t, objects, volume.ConfigMap.Name).Data
 	case volume.Secret != nil:
@@ -119,22 +131,37 @@ func content(t *testing.T, objects []runtime.Object, volume corev1.Volume) map[s
 			"dsn":      "postgres://pgwitness:example@127.0.0.1:1/shop?sslmode=disable",
 			"password": "example",
 			"dsns":     "postgres://pgwitness:example@127.0.0.1:1/shop?sslmode=disable\n",
-			"web.yaml": "{}\n",
-			"ca.crt":   certificate(),
+			"web.yaml": "tls_server_config: {cert_file: tls.crt, key_file: tls.key}\nbasic_auth_users: {prometheus: " + passwordHash + "}\n",
+			"tls.crt":  certificate,
+			"tls.key":  key,
+			"ca.crt":   certificate,
 		}
 	}
 	return nil
 }
 
-// certificate is one in PEM, whosoever's.
-func certificate() string {
-	server := httptest.NewTLSServer(http.NotFoundHandler())
-	defer server.Close()
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+// keyPair makes a certificate that signs itself, and its key, in PEM.
+func keyPair(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
 }
 
 // TestContainer starts the real binary as the chart's container does, without a database. What keeps the pod alive must answer,
-// and the pod must not be ready.
+// and the pod must not be ready; with TLS and a password as well, which no probe has.
 func TestContainer(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "pgwitness")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/pgwitness")
@@ -142,20 +169,64 @@ func TestContainer(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	text, err := render(loadChart(t), map[string]any{})
-	if err != nil {
-		t.Fatal(err)
+	tests := []struct {
+		name, values string
+		scheme       corev1.URIScheme
+	}{
+		{"plain", "{}", corev1.URISchemeHTTP},
+		{"with TLS and a password", "webConfig: {secretName: web}", corev1.URISchemeHTTPS},
 	}
-	objects := decode(t, text)
-	pod := find[*appsv1.Deployment](t, objects, "shop-pgwitness").Spec.Template.Spec
-	container := witness(t, pod)
-	start := prepare(t, objects, pod)
+	loaded := loadChart(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text, err := render(loaded, parseValues(t, tt.values))
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects := decode(t, text)
+			pod := find[*appsv1.Deployment](t, objects, "shop-pgwitness").Spec.Template.Spec
+			started := start(t, binary, prepare(t, objects, pod))
+			container := witness(t, pod)
+			for _, probe := range []struct {
+				name string
+				of   *corev1.Probe
+				want int
+			}{
+				{"startup", container.StartupProbe, http.StatusOK},
+				{"liveness", container.LivenessProbe, http.StatusOK},
+				{"readiness", container.ReadinessProbe, http.StatusServiceUnavailable},
+			} {
+				if got := probe.of.HTTPGet.Scheme; got != tt.scheme {
+					t.Errorf("the %s probe asks by %s, want %s", probe.name, got, tt.scheme)
+				}
+				if port := probe.of.HTTPGet.Port.StrVal; port != container.Ports[0].Name {
+					t.Errorf("the %s probe asks port %q, and the container has %q", probe.name, port, container.Ports[0].Name)
+				}
+				if got := started.ask(t, probe.of.HTTPGet); got != probe.want {
+					t.Errorf("the %s probe is answered with %d, want %d", probe.name, got, probe.want)
+				}
+			}
+			if err := started.stop(); err != nil {
+				t.Errorf("asked to stop, it ended with %v", err)
+			}
+		})
+	}
+}
 
+// process is a pgwitness that listens.
+type process struct {
+	address string
+	stop    func() error // asks it to stop, and waits until it has
+}
+
+// start starts binary as a container, but for the port and the directory that it would have to itself there.
+func start(t *testing.T, binary string, with prepared) process {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	t.Cleanup(cancel)
 	state := t.TempDir()
-	cmd := exec.CommandContext(ctx, binary, start.args...)
-	cmd.Env = append(start.environ,
+	cmd := exec.CommandContext(ctx, binary, with.args...)
+	cmd.Env = append(with.environ,
 		"PGWITNESS_HTTP_LISTEN=127.0.0.1:0", "PGWITNESS_STATE_DIR="+state, "PGWITNESS_SINKS_0_PATH="+filepath.Join(state, "audit.jsonl"))
 	logged, err := cmd.StderrPipe()
 	if err != nil {
@@ -164,51 +235,42 @@ func TestContainer(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	stop := sync.OnceValue(func() error {
+		signalled := cmd.Process.Signal(syscall.SIGTERM)
+		_, read := io.Copy(io.Discard, logged) // up to its end, which Wait must not come before
+		return errors.Join(signalled, read, cmd.Wait())
+	})
+	t.Cleanup(func() { _ = stop() })
+
 	lines := bufio.NewScanner(logged)
-	address := ""
-	for address == "" && lines.Scan() {
+	for lines.Scan() {
 		var line struct{ Address string }
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatalf("a line of the log that is not JSON: %s", lines.Text())
+			t.Fatalf("not JSON: %s", lines.Text())
 		}
-		address = line.Address
-	}
-	if address == "" {
-		t.Fatal("the log names no address")
-	}
-	go func() { // so that it is never held up; ends with the process
-		for lines.Scan() {
-		}
-	}()
-	for _, probe := range []struct {
-		name string
-		of   *corev1.Probe
-		want int
-	}{
-		{"startup", container.StartupProbe, http.StatusOK},
-		{"liveness", container.LivenessProbe, http.StatusOK},
-		{"readiness", container.ReadinessProbe, http.StatusServiceUnavailable},
-	} {
-		if port := probe.of.HTTPGet.Port.StrVal; port != container.Ports[0].Name {
-			t.Errorf("the %s probe asks port %q, and the container has %q", probe.name, port, container.Ports[0].Name)
-		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+probe.of.HTTPGet.Path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer.Body.Close()
-		if answer.StatusCode != probe.want {
-			t.Errorf("the %s probe is answered with %d, want %d", probe.name, answer.StatusCode, probe.want)
+		if line.Address != "" {
+			return process{line.Address, stop}
 		}
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	t.Fatal("its log names no address")
+	return process{}
+}
+
+// ask answers with the status code, as the kubelet gets it: it takes any certificate, and has no password.
+func (p process) ask(t *testing.T, probe *corev1.HTTPGetAction) int {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport}
+	address := strings.ToLower(string(probe.Scheme)) + "://" + p.address + probe.Path
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("asked to stop, it ended with %v", err)
+	answer, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer answer.Body.Close()
+	return answer.StatusCode
 }

@@ -18,24 +18,26 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// strict decodes into the types of Kubernetes's API, of the Prometheus operator's and of CloudNativePG's, and refuses fields
+// newDecoder decodes into the types of Kubernetes's API, of the Prometheus operator's and of CloudNativePG's, and refuses fields
 // that they do not have.
-var strict = func() runtime.Decoder {
+func newDecoder(t *testing.T) runtime.Decoder {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		appsv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
 		monitoringv1.AddToScheme, cnpgv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
-			panic(err)
+			t.Fatal(err)
 		}
 	}
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
-}()
+}
 
 // decode decodes each document of text.
 func decode(t *testing.T, text []byte) []runtime.Object {
 	t.Helper()
+	strict := newDecoder(t)
 	var objects []runtime.Object
 	for _, document := range documents(t, text) {
 		object, _, err := strict.Decode(document, nil, nil)
