@@ -112,7 +112,7 @@ func (p *Pipeline) limit(ctx, ending, writing context.Context, stopWriting conte
 	switch why := context.Cause(ending); {
 	case why == nil || errors.Is(why, errDone): // EndPos was reached
 	case ctx.Err() != nil:
-		p.cfg.Logger.Info("stopping: what is in hand is finished and confirmed first", "reason", why, "grace", p.cfg.Grace.String())
+		p.cfg.Logger.Info("stopping: what is in hand is finished and confirmed first", "reason", why.Error(), "grace", p.cfg.Grace.String())
 	default:
 		p.cfg.Logger.Error("ending: what came before is finished and confirmed first", "error", why, "grace", p.cfg.Grace.String())
 	}

@@ -83,7 +83,7 @@ func (m *Monitor) run(ctx context.Context) error {
 			m.outlast(ctx, err)
 			return err
 		} else if begun { // until then the stream says the same
-			outage.Failed(slog.LevelWarn, reason(err), "the slot cannot be watched: its metrics stand still until it can; the stream does not "+
+			outage.Failed(slog.LevelWarn, "watch", "the slot cannot be watched: its metrics stand still until it can; the stream does not "+
 				"need them", "error", err)
 		}
 		m.stream.endangered.Store(false) // for all that is known
