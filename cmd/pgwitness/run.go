@@ -78,9 +78,6 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	if _, err := store.Load(); err != nil { // told at once, whether the database can be reached or not
-		return withCode(exitEvidence, err)
-	}
 	build := readBuildInfo()
 	var f *follower
 	measured := metrics.New(metrics.Config{
@@ -146,8 +143,14 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		notifier.Run(running, ctx.Done())
 		return nil
 	}
+	run := func(ctx context.Context) error {
+		if _, err := store.Load(); err != nil { // told at once, whether the database can be reached or not
+			return withCode(exitEvidence, err)
+		}
+		return f.Run(ctx)
+	}
 	if cfg.HTTP.Listen == "" {
-		return runBeside(ctx, f.Run, notify)
+		return runBeside(ctx, run, notify)
 	}
 	server, err := web.Listen(web.Config{
 		Listen: cfg.HTTP.Listen, WebConfig: cfg.HTTP.WebConfig, Pprof: cfg.HTTP.Pprof, Metrics: measured.Registry(), Healthy: measured.Healthy, Ready: measured.Ready, Logger: log,
@@ -157,12 +160,12 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		return err
 	}
 	log.Info("serving /metrics, /healthz, /readyz and /status, and a page for browsers", "address", server.Addr().String())
-	run := func(ctx context.Context) error {
-		err := f.Run(ctx)
+	lingering := func(ctx context.Context) error {
+		err := run(ctx)
 		linger(ctx, err, cfg.HTTP.Linger, measured.Ended, log)
 		return err
 	}
-	return runBeside(ctx, run, server.Run, notify)
+	return runBeside(ctx, lingering, server.Run, notify)
 }
 
 // linger waits after a run that ended with err where a person is needed, so that the next scrape sees it; or until it is asked

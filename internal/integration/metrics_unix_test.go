@@ -114,18 +114,35 @@ func TestStandingByMeasures(t *testing.T) {
 		`pgwitness_slot_wal_status{status="reserved"} 1`)
 }
 
-// TestLinger takes the slot away from a process that has been told to stay after its end.
+// TestLinger ends processes that have been told to stay after such an end.
 func TestLinger(t *testing.T) {
 	t.Parallel()
 	server := start(t, 0, nil)
-	for name, linger := range map[string]string{"until asked to stop": "10m", "until it is over": "2s"} {
-		t.Run(name, func(t *testing.T) {
+	dropSlot := func(t *testing.T, d *witnesstest.Database, _ witnesstest.Config) { d.DropSlot(t) }
+	for _, test := range []struct {
+		name, linger string
+		spoil        func(*testing.T, *witnesstest.Database, witnesstest.Config)
+		want         string
+	}{
+		{"until it is asked to stop", "10m", dropSlot, "does not exist"},
+		{"until it is over", "2s", dropSlot, "does not exist"},
+		{"before it could begin", "10m", func(t *testing.T, _ *witnesstest.Database, cfg witnesstest.Config) {
+			checkpoints, err := filepath.Glob(filepath.Join(cfg.Dir, "state", "*.json"))
+			if err != nil || len(checkpoints) != 1 {
+				t.Fatalf("%d checkpoints, %v", len(checkpoints), err)
+			}
+			if err := os.WriteFile(checkpoints[0], []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, filepath.Join("state", "")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := witnesstest.NewDatabase(t, server)
 			cfg := d.Config(t)
 			deliver(t, d, cfg)
-			d.DropSlot(t)
-			cfg.Environ = append(cfg.Environ, "PGWITNESS_HTTP_LINGER="+linger)
+			test.spoil(t, d, cfg)
+			cfg.Environ = append(cfg.Environ, "PGWITNESS_HTTP_LINGER="+test.linger)
 			p := runPod(t, cfg)
 			p.awaitSeries(t, soon, `pgwitness_run_ended{exit_code="3"} 0`, `pgwitness_run_ended{exit_code="4"} 1`, "pgwitness_active 0")
 			if code, text := p.get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "exit code 4") {
@@ -134,10 +151,10 @@ func TestLinger(t *testing.T) {
 			if code, text := p.get(t, "/healthz"); code != http.StatusOK {
 				t.Errorf("/healthz: %d %s", code, text)
 			}
-			if linger == "10m" {
+			if test.linger == "10m" {
 				p.Signal(t, syscall.SIGTERM)
 			}
-			expectExit(t, p.Process, exitEvidence, "does not exist")
+			expectExit(t, p.Process, exitEvidence, test.want)
 		})
 	}
 }
