@@ -83,7 +83,7 @@ func newManCommand() *cobra.Command {
 		},
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
+			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // for everybody to read
 				return err
 			}
 			return writeManPages(cmd.Root(), args[0])
@@ -112,7 +112,7 @@ func writeManPages(cmd *cobra.Command, dir string) error {
 	if hasRelated {
 		text += ".SH SEE ALSO" + related
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".1"), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".1"), []byte(text), 0o644); err != nil { //nolint:gosec // likewise
 		return err
 	}
 	for _, child := range cmd.Commands() {

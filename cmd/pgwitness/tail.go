@@ -109,15 +109,12 @@ func (v *tailView) follow(ctx context.Context, client *webclient.Client, request
 			_ = events.Close() // it is over
 			answered, away = true, false
 			backoff.Succeeded()
-			if !request.Follow && err == io.EOF {
-				return nil
-			}
 		}
+		unreachable := errors.Is(err, webclient.ErrUnreachable)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, !request.Follow && !unreachable && errors.Is(err, io.EOF):
 			return nil
-		case err == io.EOF, answered && errors.Is(err, webclient.ErrUnreachable):
-		default:
+		case unreachable && !answered, !unreachable && !errors.Is(err, io.EOF):
 			return err
 		}
 		if !away {

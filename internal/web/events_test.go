@@ -17,7 +17,7 @@ import (
 )
 
 // open asks for /events and returns a reader of the answer's lines.
-func open(t *testing.T, server *Server, query string) (*http.Response, *bufio.Reader) {
+func open(t *testing.T, server *Server, query string) *bufio.Reader {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.Addr().String()+"/events?"+query, nil)
 	if err != nil {
@@ -28,7 +28,7 @@ func open(t *testing.T, server *Server, query string) (*http.Response, *bufio.Re
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { res.Body.Close() })
-	return res, bufio.NewReader(res.Body)
+	return bufio.NewReader(res.Body)
 }
 
 func next(t *testing.T, lines *bufio.Reader) string {
@@ -119,7 +119,7 @@ func TestEventsCome(t *testing.T) {
 	server, stop := start(t, Config{Events: f})
 	before, after := pgoutputtest.Events(0x1000, 1, 2), pgoutputtest.Events(0x2000, 1, 3)
 	f.Durable(before, 0x1030)
-	_, lines := open(t, server, "last=1")
+	lines := open(t, server, "last=1")
 	if got, want := next(t, lines), string(before[1].Line()); got != want {
 		t.Errorf("of before came %s, want %s", got, want)
 	}
@@ -151,7 +151,7 @@ func TestEventsOutlastTheServersTimeouts(t *testing.T) {
 	}
 	server.http.ReadTimeout, server.http.WriteTimeout, server.http.ReadHeaderTimeout = 20*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
 	serve(t, server)
-	_, lines := open(t, server, "")
+	lines := open(t, server, "")
 	silent, err := net.Dial("tcp", server.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestEventsOutlastTheServersTimeouts(t *testing.T) {
 func TestSlowReaderIsToldWhatItMissed(t *testing.T) {
 	f := newFeed()
 	server, _ := start(t, Config{Events: f})
-	_, lines := open(t, server, "")
+	lines := open(t, server, "")
 	const rounds, each = 50, 2000 // some 30 MB, which no socket's buffers hold
 	for events := pgoutputtest.Events(0x1000, 1, each); f.End() < rounds*each; {
 		f.Durable(events, 0x1030)

@@ -94,7 +94,7 @@ func TestEvents(t *testing.T) {
 	if line, err := past.Next(); err != nil || string(line) != string(batch[1].Line()) {
 		t.Errorf("got %s and %v", line, err)
 	}
-	if line, err := past.Next(); err != io.EOF {
+	if line, err := past.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last one came %s and %v", line, err)
 	}
 

@@ -3,6 +3,7 @@ package webclient
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -36,7 +37,7 @@ func (c *Client) Events(ctx context.Context, request Request) (*Events, error) {
 	if !request.Follow {
 		query.Set("follow", "false")
 	}
-	res, err := c.get(ctx, "events", query)
+	res, err := c.get(ctx, "events", query) //nolint:bodyclose // Close does
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func (e *Events) Next() ([]byte, error) {
 	if err == nil {
 		return line, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return nil, e.client.unreachable(err)
