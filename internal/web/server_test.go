@@ -140,7 +140,7 @@ func TestRunGivesThePortBack(t *testing.T) {
 // huge is a gatherer of more than what the sockets between a server and a client that does not read can hold.
 type huge struct{ asked chan struct{} }
 
-const hugeSize = 64 << 20
+const hugeSize = 16 << 20
 
 func (h huge) Gather() ([]*dto.MetricFamily, error) {
 	close(h.asked)
