@@ -21,7 +21,7 @@ func TestRefusedEventStopsTheStream(t *testing.T) {
 		r := w.start()
 		w.commit(2)
 		time.Sleep(time.Second)
-		refused := w.commitRefused(3)
+		refused := w.commitRefused()
 		time.Sleep(time.Hour)
 		if got := w.server.Confirmed(); got != w.txs[0].End {
 			t.Errorf("confirmed %s, want %s: nothing past the event that was refused", got, w.txs[0].End)
@@ -44,7 +44,7 @@ func TestRefusedEventBecomesADeadLetterBeforeAnythingAfterItIsWritten(t *testing
 				w.letters = map[int]*memSink{0: newMemSink(t, true)}
 				w.letters[0].script(func(int) error { return errSink })
 				r := w.start()
-				refused := w.commitRefused(3)
+				refused := w.commitRefused()
 				time.Sleep(time.Hour)
 				if got := w.server.Confirmed(); got != walsendertest.Start {
 					t.Errorf("confirmed %s while the dead letter could not be written", got)
@@ -73,7 +73,7 @@ func TestDeadLetterIsWrittenOnce(t *testing.T) {
 		w.letters = map[int]*memSink{0: newMemSink(t, true)}
 		w.sinks[0].script(failAfterRefusal)
 		r := w.start()
-		w.commitRefused(3)
+		w.commitRefused()
 		time.Sleep(time.Minute)
 		if got := len(w.letters[0].durable()); got != 1 {
 			t.Fatalf("%d dead letters before the restart, want 1", got)
@@ -98,7 +98,7 @@ func TestDeadLettersInAFile(t *testing.T) {
 		w.file = path
 		w.sinks[0].script(failAfterRefusal)
 		r := w.start()
-		refused := w.commitRefused(3)
+		refused := w.commitRefused()
 		time.Sleep(time.Second)
 		_ = r.stop() // what comes after the dead letter is not written
 		w.sinks[0].script(nil)
@@ -155,8 +155,8 @@ func TestSinkThatGetsOnlySomeTables(t *testing.T) {
 
 var onlyCustomers = pipeline.Filter{Tables: []pipeline.TableName{{Name: "customers"}}}
 
-// commitRefused commits a transaction, of which the first sink refuses the second row, and returns its position.
-func (w *world) commitRefused(rows int) decoder.Position {
+// commitRefused commits a transaction of three rows, of which the first sink refuses the second row, and returns its position.
+func (w *world) commitRefused() decoder.Position {
 	w.sinks[0].refuse(func(p decoder.Position) bool { return p.Seq == 1 }) // what is durable already does not come again
-	return decoder.Position{LSN: w.commit(rows).Commit, Seq: 1}
+	return decoder.Position{LSN: w.commit(3).Commit, Seq: 1}
 }
