@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 116, LEFT = 52, RIGHT = 4, TOP = 8, BOTTOM = 18;
-const GAP = 3500; // ms between two samples over which no line is drawn: nothing is known of that time
+const GAP = 6500; // ms between two samples over which no line is drawn: longer than an answer may take
 
 const make = (parent, name, attributes = {}, text = "") => {
   const element = document.createElementNS(SVG, name);

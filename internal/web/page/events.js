@@ -3,6 +3,7 @@
 import { parse, summary } from "./format.js";
 
 const SHOWN = 50; // rows, and how many of those before are asked for
+const LONG = 20000; // characters of one event; the sinks have the rest
 const AGAIN = 2000; // ms between two attempts
 
 /** Where a path is beside the page; without the user and password that its own address may hold, which fetch refuses. */
@@ -72,7 +73,8 @@ export class Events {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const lines = (rest + value).split("\n");
+      const lines = value.split("\n");
+      lines[0] = rest + lines[0];
       rest = lines.pop();
       // Only what will be shown is parsed: a backlog comes faster than anybody reads.
       for (const line of lines.slice(0, -SHOWN)) if (line.startsWith('{"skipped"')) this.skipped += parse(line).skipped;
@@ -119,6 +121,8 @@ export class Events {
   }
 }
 
+const cut = (text, length) => text.length > length ? `${text.slice(0, length)}…` : text;
+
 const SIGNS = { insert: "+", update: "~", delete: "−" };
 
 /** The table row of one event. Every value in it comes from the audited application: text, never markup. */
@@ -144,9 +148,9 @@ function row(event) {
   cell("user", String(event.row?.user_name ?? ""));
   const details = document.createElement("details");
   const short = document.createElement("summary");
-  short.textContent = (event.incomplete ? "(incomplete) " : "") + summary(event.row?.row_data ?? event.row);
+  short.textContent = (event.incomplete ? "(incomplete) " : "") + cut(summary(event.row?.row_data ?? event.row), LONG / 40);
   const whole = document.createElement("pre");
-  whole.textContent = event.line;
+  whole.textContent = cut(event.line, LONG);
   details.append(short, whole);
   cell("what", details).removeAttribute("title");
   return tr;

@@ -142,6 +142,15 @@ func TestEvents(t *testing.T) {
 	p.do(chromedp.Click("#pause"))
 	p.await(rows("true")+` === 6`, seen)
 
+	// What is too long to be shown is cut, and of a backlog only the end is shown.
+	write("INSERT", "eve", "orders", `{"id": 10, "text": "`+strings.Repeat("x", 100_000)+`"}`)
+	p.await(text("#events tr summary")+`.length === 501 && `+text("#events tr pre")+`.length === 20001`, seen)
+	s.insert(t, 100_000)
+	p.await(text("#events tr summary")+`.startsWith("#100000 ")`, soon)
+	if n := eval[int](p, rows("true")); n != 50 {
+		t.Errorf("%d events are shown, want the last 50", n)
+	}
+
 	// A change to the audit table itself.
 	s.Exec(t, "ALTER PUBLICATION "+s.Name+" SET (publish = 'insert, update, delete, truncate')")
 	s.Exec(t, "UPDATE custom_audit_log SET user_name = 'mallory' WHERE user_name = 'alice'")

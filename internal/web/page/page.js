@@ -9,7 +9,7 @@ const EVERY = 1000; // ms from one question to the next
 const TIMEOUT = 5000; // ms that an answer may take
 const LATE = 3000; // ms without an answer after which what is shown is called old
 const KEEP = 600e3; // ms of history
-const SPANS = [60e3, 120e3, 300e3, KEEP]; // what the charts show: the shortest that holds all there is
+const SPANS = [60e3, 120e3, 180e3, 240e3, 300e3, 360e3, 480e3, KEEP]; // what the charts show: the shortest that holds all there is
 
 const $ = (id) => document.getElementById(id);
 const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
@@ -54,11 +54,12 @@ function sample(before, now) {
   const passed = before && before.since === now.since ? (Date.parse(now.at) - Date.parse(before.at)) / 1000 : 0;
   const rate = (read) => passed > 0 && read(before) !== undefined ? Math.max(0, read(now) - read(before)) / passed : null;
   const latency = now.latency?.transactions > 0 ? now.latency : null;
+  const received = position(now.source.received_lsn), confirmed = position(now.source.confirmed_lsn);
   const s = {
     t: Date.now(), rate: rate((status) => status.events),
     p50: latency?.p50_seconds ?? null, p99: latency?.p99_seconds ?? null,
-    // The server's end is read every few seconds only; what it has sent meanwhile is known.
-    lag: now.lag ? Math.max(now.lag.confirmed_bytes, position(now.source.received_lsn) - position(now.source.confirmed_lsn)) : null,
+    // The slot is read every few seconds only; what the server has sent meanwhile is known.
+    lag: now.slot ? Math.max(now.slot.confirmed_lag_bytes, confirmed > 0 ? received - confirmed : 0) : null,
     retained: now.slot?.retained_wal_bytes ?? null, retainedLimit: null,
     buffer: now.buffer?.bytes ?? null, bufferLimit: now.buffer?.limit_bytes ?? null,
   };

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write docs/page.png and docs/page-alarm
 func TestPicture(t *testing.T) {
 	dir, well, broken := t.TempDir(), 5*time.Second, 2*time.Second
 	if *update {
-		dir, well, broken = filepath.Join("..", "..", "..", "docs"), 5*time.Minute, 75*time.Second
+		dir, well, broken = filepath.Join("..", "..", "..", "docs"), 230*time.Second, 60*time.Second
 	}
 	s := newShop(t)
 	p := open(t, s.url)
