@@ -25,6 +25,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -64,7 +65,11 @@ type prepared struct {
 // prepare makes what the pod's container pgwitness reads, with a directory in place of /etc/pgwitness, and loads it.
 func prepare(t *testing.T, objects []runtime.Object, pod corev1.PodSpec) prepared {
 	t.Helper()
-	container := witness(t, pod)
+	return prepareContainer(t, objects, pod, witness(t, pod))
+}
+
+func prepareContainer(t *testing.T, objects []runtime.Object, pod corev1.PodSpec, container corev1.Container) prepared {
+	t.Helper()
 	dir := t.TempDir()
 	for _, mount := range container.VolumeMounts {
 		below, ok := strings.CutPrefix(mount.MountPath, mountDir)
@@ -163,12 +168,7 @@ func keyPair(t *testing.T) (certificate, key string) {
 // TestContainer starts the real binary as the chart's container does, without a database. What keeps the pod alive must answer,
 // and the pod must not be ready; with TLS and a password as well, which no probe has.
 func TestContainer(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "pgwitness")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/pgwitness")
-	build.Dir = filepath.Join("..", "..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := buildBinary(t)
 	tests := []struct {
 		name, values string
 		scheme       corev1.URIScheme
@@ -211,6 +211,40 @@ func TestContainer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestJobs starts the real binary as the chart's Jobs do. Without a database they fail, but not for how they were called.
+func TestJobs(t *testing.T) {
+	text, err := render(loadChart(t), chartValues(t)["everything"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := decode(t, text)
+	for _, pod := range []corev1.PodSpec{
+		find[*batchv1.Job](t, objects, "witness-init").Spec.Template.Spec,
+		find[*batchv1.CronJob](t, objects, "witness-retention").Spec.JobTemplate.Spec.Template.Spec,
+	} {
+		container := pod.Containers[0]
+		t.Run(container.Name, func(t *testing.T) {
+			with := prepareContainer(t, objects, pod, container)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, buildBinary(t), with.args...)
+			cmd.Env = with.environ
+			out, err := cmd.CombinedOutput()
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "connection refused") {
+				t.Errorf("pgwitness %s: %v, want exit code 1 for a connection that is refused\n%s", strings.Join(with.args, " "), err, out)
+			}
+		})
+	}
+}
+
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	return installed(t, "pgwitness", func(dir string) *exec.Cmd {
+		return exec.Command("go", "build", "-C", filepath.Join("..", "..", ".."), "-o", filepath.Join(dir, "pgwitness"), "./cmd/pgwitness")
+	})
 }
 
 // process is a pgwitness that listens.

@@ -243,6 +243,7 @@ func TestRefused(t *testing.T) {
 		{"the same by another way", "state: {persistent: false}\nconfig: {sinks: [{type: stdout}, {type: file, path: /var/lib/pgwitness/../pgwitness/a}]}",
 			[]string{"config.sinks[1].path", "emptyDir"}},
 		{"a file on no volume", "config: {sinks: [{type: file, path: /var/log/audit.jsonl}]}", []string{"on no volume"}},
+		{"a file that only seems to be on the volume", "config: {sinks: [{type: file, path: /var/lib/pgwitness/../a}]}", []string{"on no volume"}},
 		{"a file beside the volume", "config: {sinks: [{type: file, path: /var/lib/pgwitness-2/a}]}", []string{"on no volume"}},
 		{"refused events that go with their pod", "state: {persistent: false}\nconfig: {sinks: [{type: stdout, dead_letter: /var/lib/pgwitness/a}]}",
 			[]string{"config.sinks[0].dead_letter", "emptyDir"}},

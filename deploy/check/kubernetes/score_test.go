@@ -3,11 +3,8 @@ package kubernetes
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -17,35 +14,13 @@ const kubeScore = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 
 type scorer struct{ binary string }
 
-// tools holds kube-score, once a test has asked for it.
-var tools string
-
-// TestMain keeps Helm from telling of each symbolic link in the chart, and removes what tests share.
-func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	code := m.Run()
-	if err := os.RemoveAll(tools); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
 func installScore(t *testing.T) scorer {
 	t.Helper()
-	if tools == "" {
-		dir, err := os.MkdirTemp("", "kube-score-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		tools = dir
+	return scorer{installed(t, "kube-score", func(dir string) *exec.Cmd {
 		install := exec.Command("go", "install", kubeScore)
 		install.Env = append(os.Environ(), "GOBIN="+dir)
-		if out, err := install.CombinedOutput(); err != nil {
-			t.Fatalf("installing %s: %v\n%s", kubeScore, err, out)
-		}
-	}
-	return scorer{filepath.Join(tools, "kube-score")}
+		return install
+	})}
 }
 
 // check fails for each finding of kube-score's that it calls critical, but for the checks that are named.

@@ -20,6 +20,17 @@ app.kubernetes.io/instance: {{ (first .).Release.Name }}
 app.kubernetes.io/component: {{ last . }}
 {{- end }}
 
+{{- /* Those of pods, without the chart's version: a chart that changed nothing of the pods shall not replace them. */ -}}
+{{- define "pgwitness.podLabels" -}}
+{{ include "pgwitness.selector" . }}
+{{- with (first .).Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- with (first .).Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "pgwitness.labels" -}}
 {{ include "pgwitness.selector" . }}
 app.kubernetes.io/version: {{ (first .).Chart.AppVersion | quote }}

@@ -45,10 +45,7 @@ affinity:
 {{- define "pgwitness.jobPod" -}}
 metadata:
   labels:
-    {{- include "pgwitness.labels" (list .root .component) | nindent 4 }}
-    {{- with .root.Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "pgwitness.podLabels" (list .root .component) | nindent 4 }}
   annotations:
     # With an immutable tag the registry need not be asked again, nor be there.
     kube-score/ignore: container-image-pull-policy
