@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"pgwitness/decoder"
 	"pgwitness/internal/feed"
@@ -33,10 +32,7 @@ func raw(events []decoder.Event) string {
 }
 
 func TestTailCommand(t *testing.T) {
-	local := time.Local
-	t.Cleanup(func() { time.Local = local })
-	time.Local = time.FixedZone("", 3600)
-
+	at := pgoutputtest.Epoch.Local().Format("15:04:05.000")
 	events := pgoutputtest.Events(0x1000, 2, 3)
 	url, _ := listen(t, "127.0.0.1:0", nil, newFeed(events))
 	hidden, _ := listen(t, "127.0.0.1:0", nil, nil)
@@ -50,8 +46,8 @@ func TestTailCommand(t *testing.T) {
 		stderr string // a part of it; empty for nothing at all
 	}{
 		{"the last", []string{"--url", url, "--last", "2"}, exitDone,
-			"09:30:00.123  ~ UPDATE  orders       app           #5 column_name é \"quoted\"\n" +
-				"09:30:00.123  ~ UPDATE  customers    app           #6 column_name é \"quoted\"\n", ""},
+			at + "  ~ UPDATE  orders       app           #5 column_name é \"quoted\"\n" +
+				at + "  ~ UPDATE  customers    app           #6 column_name é \"quoted\"\n", ""},
 		{"as they are", []string{"--url", url, "-n3", "--json"}, exitDone, raw(events[3:]), ""},
 		{"filtered", []string{"--url", url, "--json", "--table", "customers", "--user", "app", "--operation", "insert,update", "--kind", "audit"}, exitDone,
 			raw(events[2:3]) + raw(events[5:]), ""},
