@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"pgwitness/internal/metrics"
@@ -58,7 +58,7 @@ func checkExpression(t *testing.T, exported map[string][]string, expression stri
 			return nil
 		}
 		for _, matcher := range selector.LabelMatchers {
-			if matcher.Name != labels.MetricName && !slices.Contains(found, matcher.Name) {
+			if matcher.Name != model.MetricNameLabel && !slices.Contains(found, matcher.Name) {
 				t.Errorf("%s has no label %q, as in\n%s", selector.Name, matcher.Name, expression)
 			}
 		}

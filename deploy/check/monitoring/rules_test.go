@@ -20,9 +20,10 @@ import (
 // root is the repository's.
 var root = filepath.Join("..", "..", "..")
 
-func readRules(t *testing.T, file string) []rulefmt.Rule {
+func readRules(t *testing.T) []rulefmt.Rule {
 	t.Helper()
-	groups, errs := rulefmt.ParseFile(filepath.Join(root, file), false, model.UTF8Validation, parser.NewParser(parser.Options{}),
+	file := filepath.Join(root, "deploy", "prometheus", "rules.yaml")
+	groups, errs := rulefmt.ParseFile(file, false, model.UTF8Validation, parser.NewParser(parser.Options{}),
 		slog.New(slog.DiscardHandler))
 	for _, err := range errs {
 		t.Error(err)
@@ -40,11 +41,9 @@ func readRules(t *testing.T, file string) []rulefmt.Rule {
 	return rules
 }
 
-const rulesFile = "deploy/prometheus/rules.yaml"
-
 func TestExpressionsOfRules(t *testing.T) {
 	known := exported(t)
-	for _, rule := range readRules(t, rulesFile) {
+	for _, rule := range readRules(t) {
 		t.Run(rule.Alert+rule.Labels["kind"], func(t *testing.T) { checkExpression(t, known, rule.Expr) })
 	}
 }
@@ -52,7 +51,7 @@ func TestExpressionsOfRules(t *testing.T) {
 // TestAlerts holds what a person gets to read: whom to wake, what it is about, what to do, and where there is more.
 func TestAlerts(t *testing.T) {
 	template := regexp.MustCompile(`\$labels\.(\w+)`)
-	for _, rule := range readRules(t, rulesFile) {
+	for _, rule := range readRules(t) {
 		t.Run(rule.Alert+rule.Labels["kind"], func(t *testing.T) {
 			if !strings.HasPrefix(rule.Alert, "Pgwitness") {
 				t.Error("the name does not begin with Pgwitness")
@@ -81,7 +80,7 @@ func TestAlerts(t *testing.T) {
 // TestRunbooks finds a runbook for each alert, each with the sections that a person looks for, and none without its alert.
 func TestRunbooks(t *testing.T) {
 	var want []string
-	for _, rule := range readRules(t, rulesFile) {
+	for _, rule := range readRules(t) {
 		want = append(want, path.Base(rule.Annotations["runbook"]))
 	}
 	slices.Sort(want)
@@ -148,7 +147,7 @@ func TestEachAlertIsTested(t *testing.T) {
 			}
 		}
 	}
-	for _, rule := range readRules(t, rulesFile) {
+	for _, rule := range readRules(t) {
 		if a := (alert{rule.Alert, rule.Labels["kind"]}); !fires[a] || !silent[rule.Alert] {
 			t.Errorf("%v is seen firing: %t, and not firing: %t", a, fires[a], silent[rule.Alert])
 		}
