@@ -113,14 +113,19 @@ func open(t *testing.T, address string) *tab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := chromedp.DefaultExecAllocatorOptions[:]
+	// Chromium leaves directories behind.
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Env("TMPDIR="+t.TempDir()))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to have one as root
 	}
 	allocator, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(end)
-	ctx, closeTab := chromedp.NewContext(allocator)
-	t.Cleanup(closeTab)
+	ctx, _ := chromedp.NewContext(allocator) // canceled by Cancel
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Errorf("closing the browser: %v", err)
+		}
+	})
 	page := &tab{ctx: ctx, t: t}
 	if err := chromedp.Listen(ctx, page.hear); err != nil {
 		t.Fatal(err)

@@ -19,13 +19,13 @@ import (
 	"pgwitness/internal/witnesstest"
 )
 
-var update = flag.Bool("update", false, "write docs/page.png and docs/page-alarm.png, after some minutes of the demo")
+var update = flag.Bool("update", false, "write docs/page.png and docs/page-alarm.png, after two minutes of the demo")
 
 // TestPicture looks at the demo's shop, as the pictures in docs show it: all well, and with a sink that is broken.
 func TestPicture(t *testing.T) {
 	dir, well, broken := t.TempDir(), 5*time.Second, 2*time.Second
 	if *update {
-		dir, well, broken = filepath.Join("..", "..", "..", "docs"), 230*time.Second, 60*time.Second
+		dir, well, broken = filepath.Join("..", "..", "..", "docs"), 115*time.Second, 45*time.Second
 	}
 	s := newShop(t)
 	p := open(t, s.url)
