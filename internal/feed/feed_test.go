@@ -74,6 +74,21 @@ func TestFeed(t *testing.T) {
 	}
 }
 
+// A batch whose middle has no room leaves nothing of what was before it, though that had room: the numbers would not be right.
+func TestNoGaps(t *testing.T) {
+	line := func(n int) decoder.Event {
+		e := batch(1, 1)[0]
+		return e.With("x", []byte(`"`+strings.Repeat("x", n-len(e.Line())-len(`,"x":""`))+`"`))
+	}
+	short, long := line(500), line(2000)
+	f := newFeed(999, 64*500)
+	f.Durable([]decoder.Event{short}, 0)
+	f.Durable(append([]decoder.Event{long}, slices.Repeat([]decoder.Event{short}, 61)...), 0)
+	if events, skipped, _, _ := f.From(0); len(events) != 61 || skipped != 2 {
+		t.Errorf("%d events and %d skipped, want 61 and 2", len(events), skipped)
+	}
+}
+
 // Bounded memory is measured on what is kept, whatever came.
 func TestBounds(t *testing.T) {
 	f := newFeed(50, 8<<10)

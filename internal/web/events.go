@@ -78,10 +78,6 @@ func events(f *feed.Feed, closing <-chan struct{}) http.HandlerFunc {
 			return
 		}
 		writer := eventWriter{ResponseWriter: w, controller: http.NewResponseController(w)}
-		// The server's deadlines are those of a short answer. Past the one for reading, net/http takes the client for gone.
-		if writer.controller.SetReadDeadline(time.Time{}) != nil {
-			return
-		}
 		writer.stream(r.Context(), f, request, closing)
 	}
 }
@@ -141,6 +137,7 @@ func (w *eventWriter) line(line []byte) error {
 	return w.flush()
 }
 
+// flush writes what there is, with a deadline of its own: the server's is that of a short answer.
 func (w *eventWriter) flush() error {
 	if err := w.controller.SetWriteDeadline(time.Now().Add(readerPatience)); err != nil {
 		return err
