@@ -29,8 +29,8 @@ const (
 	// writeEvery is the pause between two audited rows.
 	writeEvery = 50 * time.Millisecond
 	pollEvery  = 200 * time.Millisecond
-	// patience is how long anything may take to show.
-	patience = 2 * time.Minute
+	// patience is how long anything may take to show; an hour is four minutes here.
+	patience = 5 * time.Minute
 )
 
 // world is a database with an audited table, a pgwitness that follows it, a Prometheus that watches it, and somebody who writes.
