@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,4 +64,32 @@ func TestSinkState(t *testing.T) {
 			t.Errorf("mended it is %+v", s)
 		}
 	})
+}
+
+// told keeps the reasons of failures.
+type told struct {
+	nobody
+	attempts int
+	reasons  []string
+}
+
+func (o *told) Attempt(string) { o.attempts++ }
+
+func (o *told) Failed(_, reason string) { o.reasons = append(o.reasons, reason) }
+
+// Whoever was told that a write begins is told that it ended. /healthz would take it for one that hangs: after a write that was
+// interrupted the process may go on, with a stream of its own.
+func TestInterruptedWriteIsToldToHaveEnded(t *testing.T) {
+	var observer told
+	memory := newMemSink(t, true)
+	defer memory.block()()
+	w := newWorker(Destination{Name: "file", Sink: memory}, &observer, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.do(job{ctx: ctx, events: pgoutputtest.Events(0x1000, 1, 3)}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("an interrupted write ends with %v", err)
+	}
+	if want := []string{"canceled"}; observer.attempts != 1 || !slices.Equal(observer.reasons, want) {
+		t.Errorf("%d attempts were told, and the failures %v; want 1 and %v", observer.attempts, observer.reasons, want)
+	}
 }

@@ -94,10 +94,11 @@ func (w *worker) persist(ctx context.Context, attempt func() error) error {
 		if err == nil {
 			return nil
 		}
+		// One that was interrupted too: an attempt that neither fails nor succeeds counts as one that hangs.
+		w.observer.Failed(w.name, sink.Reason(err))
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		w.observer.Failed(w.name, sink.Reason(err))
 		if permanent(err) {
 			w.set(func(s *SinkState) { s.failed(err, time.Time{}) })
 			return err
