@@ -66,6 +66,14 @@ func TestSinkState(t *testing.T) {
 	})
 }
 
+// interruptedSink writes until its context is done.
+type interruptedSink struct{ brokenSink }
+
+func (s *interruptedSink) Write(ctx context.Context, _ []decoder.Event) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // told keeps the reasons of failures.
 type told struct {
 	nobody
@@ -81,9 +89,7 @@ func (o *told) Failed(_, reason string) { o.reasons = append(o.reasons, reason) 
 // interrupted the process may go on, with a stream of its own.
 func TestInterruptedWriteIsToldToHaveEnded(t *testing.T) {
 	var observer told
-	memory := newMemSink(t, true)
-	defer memory.block()()
-	w := newWorker(Destination{Name: "file", Sink: memory}, &observer, slog.New(slog.DiscardHandler))
+	w := newWorker(Destination{Name: "file", Sink: &interruptedSink{}}, &observer, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := w.do(job{ctx: ctx, events: pgoutputtest.Events(0x1000, 1, 3)}); !errors.Is(err, context.Canceled) {
