@@ -174,7 +174,8 @@ func (p *Pipeline) loop(taking, writing context.Context) error {
 	for _, b := range p.cfg.Stream.History() {
 		origin.History = append(origin.History, sink.Branch(b))
 	}
-	if err := p.all(taking, func(w *worker) job { return job{open: &origin} }); err != nil {
+	open := job{open: &origin, patient: p.cfg.Stream.TookOver()}
+	if err := p.all(taking, func(*worker) job { return open }); err != nil {
 		return p.ended(taking, err)
 	}
 	for taking.Err() == nil {

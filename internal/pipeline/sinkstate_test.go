@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -98,4 +99,30 @@ func TestInterruptedWriteIsToldToHaveEnded(t *testing.T) {
 	if want := []string{"canceled"}; observer.attempts != 1 || !slices.Equal(observer.reasons, want) {
 		t.Errorf("%d attempts were told, and the failures %v; want 1 and %v", observer.attempts, observer.reasons, want)
 	}
+}
+
+// misplacedSink cannot be opened before it is mended, as where its directory is on a mount that is away.
+type misplacedSink struct{ brokenSink }
+
+func (s *misplacedSink) Open(context.Context, sink.Origin) (decoder.Position, error) {
+	if time.Now().Before(s.mended) {
+		return decoder.Position{}, fmt.Errorf("%w: no directory", sink.ErrConfig)
+	}
+	return decoder.Position{}, nil
+}
+
+// At a start it is a mistake that a person must mend. A replica that took over waits for it.
+func TestSinkThatCannotBeOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := func(patient bool) error {
+			w := newWorker(Destination{Name: "file", Sink: &misplacedSink{brokenSink{mended: time.Now().Add(time.Minute)}}}, nobody{}, slog.New(slog.DiscardHandler))
+			return w.do(job{ctx: t.Context(), open: &sink.Origin{}, patient: patient})
+		}
+		if err := open(false); !errors.Is(err, sink.ErrConfig) {
+			t.Errorf("at a start it ends with %v, want an ErrConfig", err)
+		}
+		if err := open(true); err != nil {
+			t.Errorf("a replica that took over ends with %v", err)
+		}
+	})
 }

@@ -18,6 +18,9 @@ type job struct {
 	ctx    context.Context
 	open   *sink.Origin
 	events []decoder.Event
+	// patient tries again after a sink.ErrConfig too. At the start of a process such an error is a mistake, told by ending; hours
+	// later it may be a mount that is away, and a replica that took over and ended for it would leave nobody.
+	patient bool
 }
 
 // worker calls one sink, and the one of its dead letters, from one goroutine. The loop gives it a job and waits for its outcome.
@@ -71,7 +74,7 @@ func (w *worker) run() error {
 // do does one job.
 func (w *worker) do(j job) error {
 	if j.open != nil {
-		return w.persist(j.ctx, func() error { return w.open(j.ctx, *j.open) })
+		return w.persist(j, func() error { return w.open(j.ctx, *j.open) })
 	}
 	events := after(j.events, w.current().Position)
 	if len(events) == 0 {
@@ -79,15 +82,15 @@ func (w *worker) do(j job) error {
 	}
 	chosen := w.choose(events)
 	defer clear(w.chosen) // a large line is let go with its batch
-	if err := w.persist(j.ctx, func() error { return w.write(j.ctx, after(chosen, w.current().Position)) }); err != nil {
+	if err := w.persist(j, func() error { return w.write(j.ctx, after(chosen, w.current().Position)) }); err != nil {
 		return err
 	}
 	w.set(func(s *SinkState) { s.Position = events[len(events)-1].Position })
 	return nil
 }
 
-// persist makes attempts until one succeeds, ctx is done, or the error needs a person.
-func (w *worker) persist(ctx context.Context, attempt func() error) error {
+// persist makes attempts until one succeeds, j's context is done, or the error needs a person.
+func (w *worker) persist(j job, attempt func() error) error {
 	backoff := retry.New()
 	for {
 		err := attempt()
@@ -96,10 +99,10 @@ func (w *worker) persist(ctx context.Context, attempt func() error) error {
 		}
 		// One that was interrupted too: an attempt that neither fails nor succeeds counts as one that hangs.
 		w.observer.Failed(w.name, sink.Reason(err))
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if j.ctx.Err() != nil {
+			return context.Cause(j.ctx)
 		}
-		if permanent(err) {
+		if permanent(err) && !(j.patient && errors.Is(err, sink.ErrConfig)) {
 			w.set(func(s *SinkState) { s.failed(err, time.Time{}) })
 			return err
 		}
@@ -107,7 +110,7 @@ func (w *worker) persist(ctx context.Context, attempt func() error) error {
 		w.set(func(s *SinkState) { s.failed(err, time.Now().Add(wait)) })
 		w.outage.Failed(slog.LevelError, sink.Reason(err), "the sink fails: nothing is confirmed and nothing lost; trying again until it works",
 			"error", err)
-		if err := retry.Pause(ctx, wait); err != nil {
+		if err := retry.Pause(j.ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -167,7 +167,7 @@ func (s *Stream) connect(ctx context.Context) (_ *session, err error) {
 		if was := s.followed(); was != nil {
 			s.mark.Delivered = was.newest()
 		}
-		s.history = cat.History
+		s.history, s.tookOver = cat.History, s.worked
 		close(s.originSet)
 	})
 	source := s.cfg.Source

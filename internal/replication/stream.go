@@ -37,8 +37,9 @@ type Stream struct {
 
 	originOnce sync.Once
 	originSet  chan struct{} // closed once mark is set
-	mark       Mark          // the first connection's; this and history are written before originSet is closed
+	mark       Mark          // the first connection's; this and the next two are written before originSet is closed
 	history    []Branch
+	tookOver   bool
 	over       chan struct{} // closed when Run returns
 
 	// The rest is owned by Run.
@@ -163,6 +164,10 @@ func (s *Stream) Origin(ctx context.Context) (Mark, error) {
 
 // History says where the server's timelines before Origin's were left, oldest first. It may be called once Origin has returned.
 func (s *Stream) History() []Branch { return s.history }
+
+// TookOver says whether this process had streamed or stood by before Origin was known, so that what is wrong now may have
+// been right at its start. It may be called once Origin has returned.
+func (s *Stream) TookOver() bool { return s.tookOver }
 
 // ServerStopping says that the server is shutting down and waits for us. A stream that cannot make progress within a
 // moment then closes its connection, so that the shutdown is not held up by a stuck sink; nothing is lost by that.
