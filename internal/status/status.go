@@ -163,7 +163,12 @@ func (m *Meter) Status(cfg Config, now metrics.Snapshot, sinks []pipeline.SinkSt
 	s.Source.LastError = now.Reconnect
 	s.Role = role(now)
 	if now.Slot != nil {
-		s.Lag = &Lag{Received: behind(now.Received, now.Slot.Position), Confirmed: behind(now.Confirmed, now.Slot.Position)}
+		// The catalog knows of another process's confirmations too, and of those before our first.
+		s.Lag = &Lag{Confirmed: now.Slot.ConfirmedLag}
+		s.Lag.Received = s.Lag.Confirmed
+		if now.Received != 0 {
+			s.Lag.Received = min(s.Lag.Confirmed, behind(now.Received, now.Slot.Position))
+		}
 	}
 	m.read(&s, sinks)
 	s.Problems = problems(&s)

@@ -222,3 +222,12 @@ func TestRetainedFix(t *testing.T) {
 		t.Errorf("both times it says %q", open)
 	}
 }
+
+// A process that stands by has received and confirmed nothing itself: what it lags behind is the slot, not the whole WAL.
+func TestLagOfAStandby(t *testing.T) {
+	m := NewMeter(metrics.New(metrics.Config{}))
+	s := m.Status(Config{}, metrics.Snapshot{Slot: &replication.SlotState{ConfirmedLag: 72, Position: 0x16B3748}}, nil)
+	if want := (Lag{Received: 72, Confirmed: 72}); s.Lag == nil || *s.Lag != want {
+		t.Errorf("the lag is %+v, want %+v", s.Lag, want)
+	}
+}
