@@ -66,14 +66,23 @@ const (
 	survived verdict = "SURVIVED"
 )
 
-// try runs the tests of the mutated code.
-func (m mutant) try(ctx context.Context, dir string) (verdict, error) {
-	source, err := os.ReadFile(m.file)
+// apply returns the file's text with the fault in it. root is that of the repository.
+func (m mutant) apply(root string) (string, error) {
+	source, err := os.ReadFile(filepath.Join(root, m.file))
 	if err != nil {
 		return "", err
 	}
 	if n := strings.Count(string(source), m.from); n != 1 {
 		return "", fmt.Errorf("%s holds the text to replace %d times, want once: the code has moved on, and so must the mutant", m.file, n)
+	}
+	return strings.Replace(string(source), m.from, m.to, 1), nil
+}
+
+// try runs the tests of the mutated code.
+func (m mutant) try(ctx context.Context, dir string) (verdict, error) {
+	text, err := m.apply(".")
+	if err != nil {
+		return "", err
 	}
 	original, err := filepath.Abs(m.file)
 	if err != nil {
@@ -85,7 +94,7 @@ func (m mutant) try(ctx context.Context, dir string) (verdict, error) {
 		return "", err
 	}
 	err = errors.Join(
-		os.WriteFile(mutated, []byte(strings.Replace(string(source), m.from, m.to, 1)), 0o600),
+		os.WriteFile(mutated, []byte(text), 0o600),
 		os.WriteFile(overlay, replace, 0o600),
 	)
 	if err != nil {

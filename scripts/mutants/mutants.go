@@ -44,7 +44,7 @@ var mutants = []mutant{
 	{"confirm before the sinks have written", loop,
 		"	if len(batch.Events) > 0 {\n", "	if batch.End != 0 {\n		p.confirmer.durable(batch.End)\n	}\n	if len(batch.Events) > 0 {\n", simulation},
 	{"confirm although a sink has failed", worker,
-		"		if err := retry.Pause(ctx, wait); err != nil {\n			return err\n		}\n", "		_ = backoff\n		return nil\n", simulation},
+		"		if err := retry.Pause(j.ctx, wait); err != nil {\n			return err\n		}\n", "		_ = backoff\n		return nil\n", simulation},
 	{"confirm when the first of several sinks is done", loop,
 		"	for _, w := range p.workers {\n		if err := <-w.done; err != nil {", "	for _, w := range p.workers[:1] {\n		if err := <-w.done; err != nil {", simulation},
 	{"confirm before the checkpoint is durable", confirmer,
