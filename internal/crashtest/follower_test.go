@@ -240,8 +240,22 @@ func parseLine(line []byte) (row, error) {
 
 var partName = regexp.MustCompile(`-([0-9A-F]{1,8})-([0-9A-F]{1,8})-(\d+)\.jsonl(\.gz|\.zst)?$`)
 
-// parts returns the rotated parts of the file at path in the order of their positions, without what compression adds.
+// parts returns the rotated parts of the file at path in the order of their positions, without what compression adds. It looks
+// until it sees the same twice: a directory that is read while a part is replaced by its compressed one may show neither.
 func parts(path string) ([]string, error) {
+	before, err := look(path)
+	for err == nil {
+		var now []string
+		if now, err = look(path); slices.Equal(now, before) {
+			return now, err
+		}
+		before = now
+	}
+	return nil, err
+}
+
+// look is one look of parts.
+func look(path string) ([]string, error) {
 	entries, err := filepath.Glob(strings.TrimSuffix(path, ".jsonl") + "-*")
 	if err != nil {
 		return nil, err
