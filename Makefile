@@ -8,7 +8,7 @@ OUTPUT  ?= type=oci,dest=bin/image.tar
 DURATION ?= 10m
 
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint vuln cross fuzz mutants crash alerts chart apiserver bench cover ci units release image clean
+.PHONY: help build test race lint vuln cross fuzz mutants crash alerts deploy apiserver bench cover ci units release image clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,8 @@ crash: ## Kill, cut and restart for DURATION (10m), then compare file and table
 alerts: ## Make alerts fire in a real Prometheus, and see them resolved
 	.ci/run alerts
 
-chart: ## Hold chart, manifests and examples against the types of Kubernetes and the binary
-	.ci/run chart
+deploy: ## Hold chart, manifests, rules and dashboard against Kubernetes' types, Prometheus's parser and the binary
+	.ci/run deploy
 
 apiserver: ## Build a Kubernetes API server, and apply the chart to it
 	.ci/run apiserver

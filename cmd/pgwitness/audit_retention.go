@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"pgwitness/internal/audit"
+	"pgwitness/internal/webclient"
 )
 
 func newAuditRetentionCommand() *cobra.Command {
@@ -57,11 +58,22 @@ up for it, such as without the slot; 4, the slot was invalidated.`,
 	flags.IntVar(&r.Ahead, "ahead", 3, "make the partitions of this many `MONTHS` ahead")
 	flags.IntVar(&r.Batch, "batch", 5000, "delete this many `ROWS` a transaction from a table without partitions")
 	flags.DurationVar(&r.Wait, "wait", 30*time.Second, "wait at most this `DURATION` for slot and sinks to get the rows")
-	flags.StringArrayVar(&r.Status, "status", nil, "the `URL` of a pgwitness's /status, whose sinks must have the rows too (repeatable)")
+	var addresses []string
+	flags.StringArrayVar(&addresses, "status", nil, "the `URL` of a pgwitness's /status, whose sinks must have the rows too (repeatable)")
+	var access webclient.Config
+	addAccessFlags(cmd, &access)
 	_ = cmd.MarkFlagRequired("keep") // fails only for a flag that is not there
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkRetention(r, o); err != nil {
 			return withCode(exitUsage, err)
+		}
+		for _, address := range addresses {
+			client, err := webclient.New(listenerConfig(strings.TrimSuffix(address, "/status"), access))
+			if err != nil {
+				return fmt.Errorf("--status: %w", err)
+			}
+			defer client.Close()
+			r.Status = append(r.Status, client)
 		}
 		cfg, err := load()
 		if err != nil {
@@ -96,12 +108,6 @@ func checkRetention(r audit.Retention, o auditOptions) error {
 		return fmt.Errorf("--batch: want 1 to %d rows", mostBatch)
 	case r.Wait <= 0:
 		return errors.New("--wait: want more than 0s: a position is confirmed a moment after it was reached")
-	}
-	for _, address := range r.Status {
-		u, err := url.Parse(address)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-			return errors.New("--status: want a URL such as http://localhost:9717/status, without a password")
-		}
 	}
 	return nil
 }

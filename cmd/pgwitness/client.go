@@ -26,20 +26,31 @@ func addClientFlags(cmd *cobra.Command) *clientFlags {
 	flags := cmd.Flags()
 	flags.StringVarP(&c.file, "config", "c", "", "find the listener in the YAML `FILE` (default: what PGWITNESS_CONFIG names)")
 	flags.StringVar(&c.config.URL, "url", "", "ask at this `URL`, such as http://db1.example.com:9717 (default: http.listen on this machine)")
-	flags.StringVar(&c.config.CAFile, "ca-file", "", "trust the certificates in this PEM `FILE` instead of the system's")
-	flags.StringVar(&c.config.User, "login", "", "log in as `NAME` (basic authentication)")
-	flags.StringVar(&c.config.PasswordFile, "password-file", "", "the `FILE` that holds the password")
+	addAccessFlags(cmd, &c.config)
 	return c
+}
+
+// addAccessFlags are for whatever asks a listener that has TLS or wants a password.
+func addAccessFlags(cmd *cobra.Command, access *webclient.Config) {
+	flags := cmd.Flags()
+	flags.StringVar(&access.CAFile, "ca-file", "", "trust the certificates in this PEM `FILE` instead of the system's")
+	flags.StringVar(&access.User, "login", "", "log in as `NAME` (basic authentication)")
+	flags.StringVar(&access.PasswordFile, "password-file", "", "the `FILE` that holds the password")
+}
+
+// listenerConfig is access to the listener at url, with what flags leave out from the environment.
+func listenerConfig(url string, access webclient.Config) webclient.Config {
+	return webclient.Config{
+		URL:          url,
+		CAFile:       cmp.Or(access.CAFile, os.Getenv("PGWITNESS_CLIENT_CA_FILE")),
+		User:         cmp.Or(access.User, os.Getenv("PGWITNESS_CLIENT_USER")),
+		PasswordFile: cmp.Or(access.PasswordFile, os.Getenv("PGWITNESS_CLIENT_PASSWORD_FILE")),
+	}
 }
 
 // client returns a client that has not asked anything yet.
 func (c *clientFlags) client() (*webclient.Client, error) {
-	cfg := webclient.Config{
-		URL:          cmp.Or(c.config.URL, os.Getenv("PGWITNESS_CLIENT_URL")),
-		CAFile:       cmp.Or(c.config.CAFile, os.Getenv("PGWITNESS_CLIENT_CA_FILE")),
-		User:         cmp.Or(c.config.User, os.Getenv("PGWITNESS_CLIENT_USER")),
-		PasswordFile: cmp.Or(c.config.PasswordFile, os.Getenv("PGWITNESS_CLIENT_PASSWORD_FILE")),
-	}
+	cfg := listenerConfig(cmp.Or(c.config.URL, os.Getenv("PGWITNESS_CLIENT_URL")), c.config)
 	if cfg.URL == "" {
 		http, err := config.LoadHTTP(config.Options{File: c.file})
 		if err != nil {

@@ -72,7 +72,7 @@ func TestStatusCommand(t *testing.T) {
 		{"well", []string{"--url", well}, exitDone, renderStatus(now, well, pipedWidth, false), ""},
 		{"critical", []string{"--url", bad}, exitDifferences, renderStatus(&ill, bad, pipedWidth, false), ""},
 		{"critical, as JSON", []string{"--url", bad, "--json"}, exitDifferences, string(body) + "\n", ""},
-		{"gone", []string{"--url", gone}, exitFailed, "", "--url names another"},
+		{"gone", []string{"--url", gone}, exitFailed, "", "is this its address?"},
 		{"no URL", []string{"--url", "db1:9717"}, exitUsage, "", "want http://host:port"},
 		{"a watch that is none", []string{"--url", well, "--watch=0s"}, exitUsage, "", "--watch: want 100ms or more"},
 		{"an argument", []string{"now"}, exitUsage, "", "unexpected argument"},

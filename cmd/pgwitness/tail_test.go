@@ -55,7 +55,7 @@ func TestTailCommand(t *testing.T) {
 		{"an operation that is none", []string{"--url", url, "--operation", "select"}, exitUsage, "", `--operation: "select": want one of insert`},
 		{"too many", []string{"--url", url, "--last", "1001"}, exitUsage, "", "--last: want a number from 0 to 1000"},
 		{"hidden", []string{"--url", hidden}, exitUsage, "", "http.show_events"},
-		{"gone", []string{"--url", gone}, exitFailed, "", "--url names another"},
+		{"gone", []string{"--url", gone}, exitFailed, "", "is this its address?"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,12 +2,8 @@ package audit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,15 +12,15 @@ import (
 	"pgwitness/internal/admin"
 	"pgwitness/internal/config"
 	"pgwitness/internal/replication"
+	"pgwitness/internal/webclient"
 )
 
 // consumers are those that must have the rows before they may go: the slot, and what runs at the URLs. It has a connection
 // of its own, because a position can be marked only by a commit, and Database's is in a transaction meanwhile.
 type consumers struct {
 	conn     *admin.Conn
-	client   *http.Client
 	slot     string
-	status   []string
+	status   []*webclient.Client
 	table    string // as /status has it
 	patience time.Duration
 }
@@ -38,10 +34,8 @@ func (d *Database) newConsumers(ctx context.Context, r Retention) (*consumers, e
 	if err != nil {
 		return nil, err
 	}
-	const answer = 5 * time.Second
 	c := &consumers{
-		conn: conn, client: &http.Client{Timeout: answer, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}},
-		slot: r.Slot, status: r.Status, table: config.Table{Schema: d.cfg.Schema, Name: d.cfg.Table}.String(), patience: r.Wait,
+		conn: conn, slot: r.Slot, status: r.Status, table: config.Table{Schema: d.cfg.Schema, Name: d.cfg.Table}.String(), patience: r.Wait,
 	}
 	if c.patience <= 0 {
 		c.patience = 30 * time.Second
@@ -49,10 +43,7 @@ func (d *Database) newConsumers(ctx context.Context, r Retention) (*consumers, e
 	return c, nil
 }
 
-func (c *consumers) close() {
-	c.client.CloseIdleConnections()
-	c.conn.Close()
-}
+func (c *consumers) close() { c.conn.Close() }
 
 // slotState is a row of pg_replication_slots.
 type slotState struct {
@@ -115,8 +106,8 @@ func (c *consumers) ask(ctx context.Context, position decoder.LSN) (others []str
 	if err := checkSlot(slots, c.slot, position); err != nil {
 		return nil, err
 	}
-	for _, address := range c.status {
-		slot, err := c.askSinks(ctx, address, position)
+	for _, client := range c.status {
+		slot, err := c.askSinks(ctx, client, position)
 		if err == nil {
 			err = checkSlot(slots, slot, position) // also tells a consumer of another cluster, whose positions mean nothing here
 			asked = append(asked, slot)
@@ -161,31 +152,16 @@ func checkSlot(slots []slotState, name string, position decoder.LSN) error {
 }
 
 // askSinks asks a consumer whether its sinks have everything before position, and returns its slot.
-func (c *consumers) askSinks(ctx context.Context, address string, position decoder.LSN) (slot string, err error) {
-	var status struct {
-		Source struct {
-			Slot      string      `json:"slot"`
-			Table     string      `json:"table"`
-			Confirmed decoder.LSN `json:"confirmed_lsn"`
-		} `json:"source"`
-		Sinks []struct{ Name, State string } `json:"sinks"`
-	}
-	name := address
-	if u, err := url.Parse(address); err == nil {
-		name = u.Redacted()
-	}
-	body, err := c.get(ctx, address)
-	if err == nil {
-		err = json.Unmarshal(body, &status)
-	}
+func (c *consumers) askSinks(ctx context.Context, client *webclient.Client, position decoder.LSN) (slot string, err error) {
+	status, _, err := client.Status(ctx)
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w, for all that is known: %s: %w; nothing was removed", ErrBehind, name, err)
+		return "", fmt.Errorf("%w, for all that is known: %w; nothing was removed", ErrBehind, err)
 	}
 	if status.Source.Table != c.table {
-		return "", admin.Refuse(replication.ErrSetup, "%s is not the /status of a pgwitness that follows %s; nothing was removed", name, c.table)
+		return "", admin.Refuse(replication.ErrSetup, "%s is not a pgwitness that follows %s; nothing was removed", client, c.table)
 	}
 	// A consumer confirms what each of its sinks has made durable. The last event that a sink has says less: where nothing
 	// is written into the audit table it stands still.
@@ -202,27 +178,7 @@ func (c *consumers) askSinks(ctx context.Context, address string, position decod
 		failing = []string{"no sink fails"}
 	}
 	return "", fmt.Errorf("%w: the sinks of %s have everything before %s, %s short of %s (%s); nothing was removed, the next run may succeed",
-		ErrBehind, name, status.Source.Confirmed, volume(int64(position-status.Source.Confirmed)), position, strings.Join(failing, ", "))
-}
-
-func (c *consumers) get(ctx context.Context, address string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := c.client.Do(request)
-	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok { // its text has the whole URL
-			err = wrapped.Err
-		}
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", response.Status)
-	}
-	const most = 1 << 20
-	return io.ReadAll(io.LimitReader(response.Body, most))
+		ErrBehind, client, status.Source.Confirmed, volume(int64(position-status.Source.Confirmed)), position, strings.Join(failing, ", "))
 }
 
 // awaitSQL is what await does, for the slot alone, as an SQL statement.

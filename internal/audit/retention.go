@@ -12,6 +12,7 @@ import (
 	"pgwitness/decoder"
 	"pgwitness/internal/admin"
 	"pgwitness/internal/replication"
+	"pgwitness/internal/webclient"
 )
 
 // Retention says which audit rows are to go, and whom to ask before.
@@ -26,8 +27,8 @@ type Retention struct {
 	Wait time.Duration
 	// Slot is the replication slot that must have confirmed the rows.
 	Slot string
-	// Status are the URLs of /status of the consumers whose sinks must have the rows too. Defaults to none.
-	Status []string
+	// Status ask the consumers whose sinks must have the rows too; they are the caller's to close. Defaults to none.
+	Status []*webclient.Client
 }
 
 // ErrBehind is why rows that are old enough are kept: they were not delivered yet. A later run may succeed.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"pgwitness/internal/replication"
+	"pgwitness/internal/webclient"
 )
 
 // mainPath are the versions that the main path of retention is tested on; its SQL differs in none of the others.
@@ -231,7 +232,12 @@ func refusesToDrop(t *testing.T, s *testServer) {
 	status := `{"source":{"slot":"` + name + `","table":"public.custom_audit_log","confirmed_lsn":"0/1"},"sinks":[{"name":"file","state":"ok"},{"name":"s3","state":"failing"}]}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(status)) }))
 	defer server.Close()
-	r.Status = []string{server.URL + "/status"}
+	client, err := webclient.New(webclient.Config{URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	r.Status = []*webclient.Client{client}
 	expectRefusal(ErrBehind, server.URL, "sink s3 is failing", "everything before 0/1")
 	status = strings.Replace(status, "public.custom", "public.other", 1)
 	expectRefusal(replication.ErrSetup, "follows public.custom_audit_log")

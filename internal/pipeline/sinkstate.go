@@ -22,7 +22,7 @@ type SinkState struct {
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	NextAttempt  time.Time `json:"next_attempt,omitzero"`
 	// Failures counts attempts to open it or to write to it that failed, DeliveredEvents and DeliveredBytes what it has made
-	// durable, in the native format and before any compression; all since this process began.
+	// durable, in the native format and before any compression; all since its stream began, which losing the slot makes it do anew.
 	Failures        uint64 `json:"failures"`
 	DeliveredEvents uint64 `json:"delivered_events"`
 	DeliveredBytes  uint64 `json:"delivered_bytes"`

@@ -188,11 +188,11 @@ func (c *Client) unreachable(err error) error {
 	case errors.As(err, &authority):
 		return failf(ErrConfig, "%s: %w: give --ca-file", c, authority)
 	case errors.As(err, &hostname):
-		return failf(ErrConfig, "%s: %w: give a --url with a name that the certificate has", c, hostname)
+		return failf(ErrConfig, "%s: %w: give a URL with a name that the certificate has", c, hostname)
 	case errors.As(err, &record):
 		return failf(ErrConfig, "%s does not speak TLS: give the URL with http://", c)
 	case errors.As(err, &op) && op.Op == "dial":
-		return failf(ErrUnreachable, "%s cannot be reached: %w: is pgwitness running, and is this its address? --url names another", c, op.Err)
+		return failf(ErrUnreachable, "%s cannot be reached: %w: is pgwitness running, and is this its address?", c, op.Err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return failf(ErrUnreachable, "%s does not answer within %s", c, c.timeout)
 	}

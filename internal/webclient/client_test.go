@@ -184,7 +184,7 @@ func TestAnswers(t *testing.T) {
 		{"behind a proxy's path", Config{URL: answer(200, "{}") + "/db1/"}, nil, ""},
 		{"no password", Config{URL: secured.URL, CAFile: ca}, ErrConfig, "--login"},
 		{"an unknown authority", Config{URL: secured.URL}, ErrConfig, "--ca-file"},
-		{"another name", Config{URL: strings.Replace(secured.URL, "127.0.0.1", "localhost", 1), CAFile: ca}, ErrConfig, "--url"},
+		{"another name", Config{URL: strings.Replace(secured.URL, "127.0.0.1", "localhost", 1), CAFile: ca}, ErrConfig, "a URL with a name"},
 		{"no TLS here", Config{URL: strings.Replace(answer(200, "{}"), "http:", "https:", 1)}, ErrConfig, "http://"},
 		{"TLS there", Config{URL: strings.Replace(secured.URL, "https:", "http:", 1)}, ErrConfig, "https://"},
 		{"forbidden", Config{URL: answer(403, "set http.show_events\n")}, ErrConfig, "set http.show_events"},
