@@ -53,6 +53,7 @@ func TestCampaign(t *testing.T) {
 		"max_prepared_transactions": "50",
 		"max_connections":           "100",
 		"wal_sender_timeout":        "3s", // a killed consumer behind a black hole holds the slot for that long
+		"authentication_timeout":    "3s", // and a connection that has not said yet what it wants holds up a fast shutdown for this long
 	}})
 	bulk := 100_000
 	if duration <= shortCampaign {
