@@ -22,6 +22,7 @@ type memSink struct {
 	events  []held // durable
 	holds   map[decoder.Position]bool
 	blocked chan struct{}
+	shut    bool                    // Open fails
 	fail    func(attempt int) error // nil or an error for each Write
 	refuses func(decoder.Position) bool
 	writes  int
@@ -42,6 +43,9 @@ var errSink = errors.New("the sink failed as the script says")
 func (m *memSink) Open(context.Context, sink.Origin) (decoder.Position, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.shut {
+		return decoder.Position{}, errSink
+	}
 	if m.remembers && len(m.events) > 0 {
 		return m.events[len(m.events)-1].Position, nil
 	}
@@ -111,6 +115,13 @@ func (m *memSink) block() (release func()) {
 		m.mu.Unlock()
 		close(gate)
 	})
+}
+
+// shutOut sets whether Open fails.
+func (m *memSink) shutOut(shut bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shut = shut
 }
 
 // script sets how Write fails.

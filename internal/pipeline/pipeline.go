@@ -58,10 +58,16 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer stopTaking(nil)
 	ending, end := context.WithCancelCause(taking)
 	defer end(nil)
+	// Opening the sinks has nothing in hand: it ends with the taking, and with the writing at the latest.
+	opening, stopOpening := context.WithCancelCause(taking)
+	defer context.AfterFunc(writing, func() { stopOpening(context.Cause(writing)) })()
 
 	var group errgroup.Group
 	group.Go(func() error {
 		err := p.cfg.Stream.Run(streaming)
+		if errors.Is(err, replication.ErrStale) {
+			stopOpening(err) // nothing is left to deliver, and standing by begins the sooner
+		}
 		end(cmp.Or(err, errDone)) // a stream that failed leaves what it received; that is still delivered
 		return err
 	})
@@ -79,7 +85,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		group.Go(w.run)
 	}
 	group.Go(func() error {
-		err := p.loop(taking, writing)
+		err := p.loop(opening, taking, writing)
 		if !errors.Is(err, io.EOF) { // at the EndPos everything is to be confirmed, however long that takes
 			end(err)
 		}
@@ -163,8 +169,8 @@ func (p *Pipeline) outcome(ctx context.Context, err error) error {
 	return err
 }
 
-// loop takes batches and has them written until taking is done.
-func (p *Pipeline) loop(taking, writing context.Context) error {
+// loop opens the sinks, takes batches and has them written until taking is done.
+func (p *Pipeline) loop(opening, taking, writing context.Context) error {
 	mark, err := p.cfg.Stream.Origin(taking)
 	if err != nil {
 		return p.ended(taking, err)
@@ -175,7 +181,7 @@ func (p *Pipeline) loop(taking, writing context.Context) error {
 		origin.History = append(origin.History, sink.Branch(b))
 	}
 	open := job{open: &origin, patient: p.cfg.Stream.TookOver()}
-	if err := p.all(taking, func(*worker) job { return open }); err != nil {
+	if err := p.all(opening, func(*worker) job { return open }); err != nil {
 		return p.ended(taking, err)
 	}
 	for taking.Err() == nil {

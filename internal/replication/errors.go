@@ -87,6 +87,9 @@ const standbyWait = "StandbySlotsHaveCaughtup"
 // classify gives err its class, if it has none yet. What worked once and does not now may be a rotation of credentials in
 // progress, and is tried again.
 func (s *Stream) classify(err error) error {
+	if fatal(err) {
+		return err
+	}
 	if _, ok := errors.AsType[*decoder.Error](err); ok {
 		return failf(ErrEvidence, "slot %s sent what cannot be decoded: %w; nothing at or after it was confirmed: "+
 			"report it with this line, and keep the slot", s.cfg.Slot, err)
@@ -97,7 +100,7 @@ func (s *Stream) classify(err error) error {
 	if errors.Is(err, errUnpublished) {
 		return s.unpublished(err)
 	}
-	if errors.Is(err, ErrConfig) || s.worked {
+	if s.worked {
 		return err
 	}
 	var (

@@ -63,6 +63,9 @@ func TestClassify(t *testing.T) {
 			s := NewStream(Config{Slot: "pgwitness"})
 			s.previous, s.connected, s.worked = test.previous, test.connected, test.connected
 			err := s.classify(test.err)
+			if again := s.classify(err); again != err {
+				t.Errorf("classified again: %v", again)
+			}
 			if test.class != nil {
 				if !errors.Is(err, test.class) || !fatal(err) {
 					t.Errorf("classify: %v, want the class %v", err, test.class)
