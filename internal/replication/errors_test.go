@@ -63,7 +63,7 @@ func TestClassify(t *testing.T) {
 			s := NewStream(Config{Slot: "pgwitness"})
 			s.previous, s.connected, s.worked = test.previous, test.connected, test.connected
 			err := s.classify(test.err)
-			if again := s.classify(err); again != err {
+			if again := s.classify(err); again.Error() != err.Error() {
 				t.Errorf("classified again: %v", again)
 			}
 			if test.class != nil {
