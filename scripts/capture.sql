@@ -184,6 +184,33 @@ AS $pgwitness$
     WHERE indrelid = relid AND indisprimary
 $pgwitness$;
 
+-- What row_data holds. Made of such a row, jsonb costs less than by jsonb_build_object, the less as its keys come in their order.
+DO $do$
+BEGIN
+    IF to_regtype('pgwitness.row_data') IS NULL THEN
+        CREATE TYPE pgwitness.row_data AS (
+            v int, id jsonb, key jsonb, new jsonb, old jsonb, changed jsonb, redacted jsonb, event_type text, column_name jsonb);
+    END IF;
+END
+$do$;
+ALTER TYPE pgwitness.row_data OWNER TO pgwitness_audit;
+
+-- inserted is the row_data of an INSERT into a table with one key column, with the keys id and column_name whether it has
+-- such columns or not. It and present become part of what they are used in.
+CREATE OR REPLACE FUNCTION pgwitness.inserted(key_name text, image jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $pgwitness$
+    SELECT to_jsonb(ROW(2, image -> 'id', jsonb_build_object(key_name, image -> key_name), image, NULL, NULL, NULL, 'INSERT',
+        image -> 'column_name')::pgwitness.row_data)
+$pgwitness$;
+
+-- present takes the keys id and column_name out of data where a row has no such columns.
+CREATE OR REPLACE FUNCTION pgwitness.present(data jsonb, image jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+AS $pgwitness$
+    SELECT data - CASE WHEN image ? 'id' THEN ARRAY['column_name'] WHEN image ? 'column_name' THEN ARRAY['id'] ELSE ARRAY['id', 'column_name'] END
+$pgwitness$;
+
 -- row_data is the value of that column. old and new are images, null where there is none; changed is an UPDATE's. The keys id
 -- and column_name are there where the table has such columns, as in the rows that were written before.
 CREATE OR REPLACE FUNCTION pgwitness.row_data(op text, key text[], old jsonb, new jsonb, changed jsonb, options jsonb) RETURNS jsonb
@@ -211,12 +238,9 @@ BEGIN
             UNION SELECT e.key FROM jsonb_each(old) AS e WHERE e.value ? '$omitted'
             UNION SELECT e.key FROM jsonb_each(new) AS e WHERE e.value ? '$omitted') AS n);
     END IF;
-    data := jsonb_build_object('v', 2, 'event_type', op, 'key', kept, 'old', old, 'new', new, 'changed', changed, 'redacted', redacted);
-    IF image ? 'id' THEN
-        data := data || jsonb_build_object('id', image -> 'id');
-    END IF;
-    IF image ? 'column_name' THEN
-        data := data || jsonb_build_object('column_name', image -> 'column_name');
+    data := to_jsonb(ROW(2, image -> 'id', kept, new, old, changed, redacted, op, image -> 'column_name')::pgwitness.row_data);
+    IF NOT image ?& '{id,column_name}' THEN
+        data := pgwitness.present(data, image);
     END IF;
     RETURN data;
 END
@@ -236,6 +260,7 @@ SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' 
 SET bytea_output = 'hex' SET extra_float_digits = '1' SET quote_all_identifiers = 'off'
 AS $pgwitness$
 DECLARE
+    key_name  text := TG_ARGV[0];
     key       text[];
     options   jsonb;
     by_column boolean := false;
@@ -246,94 +271,87 @@ DECLARE
     problem   text;
     state     text;
 BEGIN
-    -- The commonest case takes as few expressions as can be: in a short transaction, each costs as much to prepare as to
-    -- evaluate. What it passes over goes the long way.
+    -- The commonest case takes as few expressions and functions as can be: in a short transaction, each costs as much to prepare
+    -- as to evaluate. What it passes over goes the long way.
     IF TG_OP = 'INSERT' AND TG_NARGS = 1 AND pg_column_size(NEW) <= 4096 AND pg_trigger_depth() = 1 THEN
         new_image := to_jsonb(NEW);
-        IF new_image ? TG_ARGV[0] THEN
-            -- A key that must not be there is the one that is there anyway. Keys in jsonb's order spare it sorting them.
-            INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
-                session_user_name, tx_id, client_addr, application_name, actor, request_id)
-            VALUES (TG_OP, current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME,
-                jsonb_build_object('v', 2, CASE WHEN new_image ? 'id' THEN 'id' ELSE 'v' END, coalesce(new_image -> 'id', '2'),
-                    'key', jsonb_build_object(TG_ARGV[0], new_image -> TG_ARGV[0]), 'new', new_image, 'old', NULL, 'changed', NULL,
-                    'redacted', NULL, 'event_type', TG_OP, CASE WHEN new_image ? 'column_name' THEN 'column_name' ELSE 'v' END,
-                    coalesce(new_image -> 'column_name', '2')),
-                TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
-                nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''));
-            RETURN NULL;
+        IF new_image ?& ARRAY[key_name, 'id', 'column_name'] THEN
+            data := pgwitness.inserted(key_name, new_image);
+        ELSIF new_image ? key_name THEN
+            data := pgwitness.present(pgwitness.inserted(key_name, new_image), new_image);
         END IF;
     END IF;
-    IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
-        RETURN NULL; -- an audited audit table would never come to an end
-    END IF;
-    IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
-        RETURN NULL; -- nothing was changed
-    END IF;
-    LOOP
-        BEGIN
-            IF TG_OP <> 'TRUNCATE' THEN
-                key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 1 THEN ARRAY[TG_ARGV[0]] ELSE TG_ARGV[0]::text[] END;
-                options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
-                -- What is small when stored is small enough to be rendered.
-                IF by_column OR pg_column_size(NEW) > 4096 OR pg_column_size(OLD) > 4096 OR options ? 'max_value' THEN
-                    by_column := true;
-                    options := pgwitness.redaction(TG_RELID, coalesce(options, '{}')); -- not null: row_data looks for what was omitted
-                    IF TG_OP <> 'INSERT' THEN
-                        EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
-                    END IF;
-                    IF TG_OP <> 'DELETE' THEN
-                        EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
-                    END IF;
-                ELSE
-                    IF TG_OP <> 'INSERT' THEN
-                        old_image := to_jsonb(OLD);
-                    END IF;
-                    IF TG_OP <> 'DELETE' THEN
-                        new_image := to_jsonb(NEW);
-                    END IF;
-                    IF options IS NOT NULL THEN
-                        IF NOT coalesce(new_image, old_image)
-                            ?& ARRAY(SELECT jsonb_array_elements_text(coalesce(options -> 'exclude', '[]') || coalesce(options -> 'mask', '[]'))) THEN
-                            options := pgwitness.redaction(TG_RELID, options);
+    IF data IS NULL THEN
+        IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
+            RETURN NULL; -- an audited audit table would never come to an end
+        END IF;
+        IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
+            RETURN NULL; -- nothing was changed
+        END IF;
+        LOOP
+            BEGIN
+                IF TG_OP <> 'TRUNCATE' THEN
+                    key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 1 THEN ARRAY[TG_ARGV[0]] ELSE TG_ARGV[0]::text[] END;
+                    options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
+                    -- What is small when stored is small enough to be rendered.
+                    IF by_column OR pg_column_size(NEW) > 4096 OR pg_column_size(OLD) > 4096 OR options ? 'max_value' THEN
+                        by_column := true;
+                        options := pgwitness.redaction(TG_RELID, coalesce(options, '{}')); -- not null: row_data looks for what was omitted
+                        IF TG_OP <> 'INSERT' THEN
+                            EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
                         END IF;
-                        old_image := pgwitness.redact(old_image, options);
-                        new_image := pgwitness.redact(new_image, options);
+                        IF TG_OP <> 'DELETE' THEN
+                            EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
+                        END IF;
+                    ELSE
+                        IF TG_OP <> 'INSERT' THEN
+                            old_image := to_jsonb(OLD);
+                        END IF;
+                        IF TG_OP <> 'DELETE' THEN
+                            new_image := to_jsonb(NEW);
+                        END IF;
+                        IF options IS NOT NULL THEN
+                            IF NOT coalesce(new_image, old_image)
+                                ?& ARRAY(SELECT jsonb_array_elements_text(coalesce(options -> 'exclude', '[]') || coalesce(options -> 'mask', '[]'))) THEN
+                                options := pgwitness.redaction(TG_RELID, options);
+                            END IF;
+                            old_image := pgwitness.redact(old_image, options);
+                            new_image := pgwitness.redact(new_image, options);
+                        END IF;
+                        IF TG_OP = 'UPDATE' THEN
+                            changed := (SELECT jsonb_agg(name ORDER BY name COLLATE "C") FROM jsonb_object_keys(new_image) AS name
+                                WHERE (new_image -> name)::text IS DISTINCT FROM (old_image -> name)::text);
+                        END IF;
                     END IF;
-                    IF TG_OP = 'UPDATE' THEN
-                        changed := (SELECT jsonb_agg(name ORDER BY name COLLATE "C") FROM jsonb_object_keys(new_image) AS name
-                            WHERE (new_image -> name)::text IS DISTINCT FROM (old_image -> name)::text);
+                    IF TG_OP = 'UPDATE' AND changed IS NULL THEN
+                        EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
+                    END IF;
+                    IF NOT coalesce(new_image, old_image) ?& key THEN
+                        key := pgwitness.key_of(TG_RELID); -- a column was renamed
                     END IF;
                 END IF;
-                IF TG_OP = 'UPDATE' AND changed IS NULL THEN
-                    EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
+                data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
+                EXIT;
+            EXCEPTION WHEN OTHERS THEN
+                IF NOT by_column AND options ? 'exclude' THEN
+                    by_column := true; -- the column that cannot be rendered may be one that is to be left out
+                    CONTINUE;
                 END IF;
-                IF NOT coalesce(new_image, old_image) ?& key THEN
-                    key := pgwitness.key_of(TG_RELID); -- a column was renamed
+                GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+                IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
+                    RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
+                        USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
                 END IF;
-            END IF;
-            data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
-            EXIT;
-        EXCEPTION WHEN OTHERS THEN
-            IF NOT by_column AND options ? 'exclude' THEN
-                by_column := true; -- the column that cannot be rendered may be one that is to be left out
-                CONTINUE;
-            END IF;
-            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
-            IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
-                RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
-                    USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
-            END IF;
-            data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
-            EXIT;
-        END;
-    END LOOP;
+                data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
+                EXIT;
+            END;
+        END LOOP;
+    END IF;
     INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
         session_user_name, tx_id, client_addr, application_name, actor, request_id)
-    VALUES (TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
-        TG_TABLE_NAME, data, TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(),
-        current_setting('application_name'), nullif(current_setting('audit.actor', true), ''),
-        nullif(current_setting('audit.request_id', true), ''));
+    VALUES (TG_OP, current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, data,
+        TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
+        nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''));
     RETURN NULL;
 END
 $pgwitness$;
@@ -423,11 +441,12 @@ BEGIN
         END IF;
         EXECUTE format('INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data,
                 schema_name, rel_oid, session_user_name, tx_id, client_addr, application_name, actor, request_id)
-            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, session_user, txid_current(), inet_client_addr(), $8, $9, $10
+            SELECT $1, current_timestamp, $2, $3, %s, $6, $7, $11, $12, $13, $8, $9, $10
             FROM %s%s %s', data, source, images, filter)
-        USING TG_OP, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END, TG_TABLE_NAME, key,
+        USING TG_OP, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, key,
             coalesce(options, '{}'), TG_TABLE_SCHEMA, TG_RELID, current_setting('application_name'),
-            nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '');
+            nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''),
+            session_user::text, txid_current(), inet_client_addr();
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
         IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
@@ -436,7 +455,7 @@ BEGIN
         END IF;
         INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
             session_user_name, tx_id, client_addr, application_name, actor, request_id)
-        VALUES (TG_OP, current_timestamp, CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END,
+        VALUES (TG_OP, current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user),
             TG_TABLE_NAME, jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem)),
             TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
             nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''));
