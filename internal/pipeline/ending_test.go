@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgwitness/internal/replication"
@@ -29,7 +30,7 @@ func TestStreamThatEndsWhileASinkCannotBeOpened(t *testing.T) {
 				w.sinks[0].shutOut(true)
 				r := w.start()
 				w.commit(2)
-				time.Sleep(2 * time.Second) // the pauses between the attempts are short yet
+				synctest.Wait() // it streams, and the first attempt has failed
 				began := time.Now()
 				tt.ends(w)
 				opening := time.AfterFunc(tt.opens, func() { w.sinks[0].shutOut(false) })
