@@ -21,7 +21,7 @@ func TestStreamThatEndsWhileASinkCannotBeOpened(t *testing.T) {
 		delivered    bool
 	}{
 		{"for good", garbage, replication.ErrEvidence, time.Hour, 12 * time.Second, false},
-		{"within the grace period", garbage, replication.ErrEvidence, time.Second, 9 * time.Second, true},
+		{"within the grace period", garbage, replication.ErrEvidence, 3 * time.Second, 9 * time.Second, true},
 		{"for another consumer", overtake, replication.ErrStale, time.Hour, time.Second, false},
 	}
 	for _, tt := range tests {
