@@ -25,6 +25,7 @@ import (
 	"pgwitness/internal/status"
 	"pgwitness/internal/systemd"
 	"pgwitness/internal/web"
+	"pgwitness/sink/stdout"
 )
 
 func newRunCommand() *cobra.Command {
@@ -93,8 +94,9 @@ func runPipeline(ctx context.Context, cfg *config.Config, endPos decoder.LSN, ou
 		events = feed.New(feed.Config{Next: meter})
 		observer = events
 	}
+	standardOutput := stdout.New(stdout.Config{Writer: out})
 	f, err = newFollower(log, func(resumed bool) (*tenure, error) {
-		destinations, err := newSinks(cfg.Sinks, out, log)
+		destinations, err := newSinks(cfg.Sinks, standardOutput, log)
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"pgwitness/decoder"
@@ -22,8 +21,9 @@ func sinkNames(configured []config.Sink) []string {
 	return names
 }
 
-// newSinks makes the configured sinks; they are opened once the stream is known.
-func newSinks(configured []config.Sink, out io.Writer, log *slog.Logger) ([]pipeline.Destination, error) {
+// newSinks makes the configured sinks, out excepted: standard output is the process's, and the sink knows how far it got. They
+// are opened once the stream is known.
+func newSinks(configured []config.Sink, out *stdout.Sink, log *slog.Logger) ([]pipeline.Destination, error) {
 	destinations := make([]pipeline.Destination, 0, len(configured))
 	for _, c := range configured {
 		d, err := newDestination(c, out, log.With("sink", c.Name))
@@ -35,7 +35,7 @@ func newSinks(configured []config.Sink, out io.Writer, log *slog.Logger) ([]pipe
 	return destinations, nil
 }
 
-func newDestination(c config.Sink, out io.Writer, log *slog.Logger) (pipeline.Destination, error) {
+func newDestination(c config.Sink, out *stdout.Sink, log *slog.Logger) (pipeline.Destination, error) {
 	d := pipeline.Destination{Name: c.Name, Filter: newFilter(c)}
 	var err error
 	if d.Sink, err = newSink(c, out, log); err != nil {
@@ -50,10 +50,10 @@ func newDestination(c config.Sink, out io.Writer, log *slog.Logger) (pipeline.De
 	return d, nil
 }
 
-func newSink(c config.Sink, out io.Writer, log *slog.Logger) (sink.Sink, error) {
+func newSink(c config.Sink, out *stdout.Sink, log *slog.Logger) (sink.Sink, error) {
 	switch c.Type {
 	case config.SinkStdout:
-		return stdout.New(stdout.Config{Writer: out}), nil
+		return out, nil
 	case config.SinkFile:
 		return file.New(file.Config{
 			Path: c.File.Path, RotateSize: int64(c.File.RotateSize), RotateEvery: c.File.RotateEvery,

@@ -54,7 +54,7 @@ func (m *merge) checkSinks(sinks []Sink) {
 	if len(sinks) == 0 && len(m.mistakes) == 0 {
 		m.reject("sinks", errors.New("the list is empty: want at least one, such as [{type: stdout}]"))
 	}
-	names, paths := map[string]string{}, map[string]string{}
+	names, paths, standardOutput := map[string]string{}, map[string]string{}, ""
 	for i, sink := range sinks {
 		prefix := "sinks." + strconv.Itoa(i)
 		if sinkKeys[sink.Type] == nil {
@@ -80,7 +80,11 @@ func (m *merge) checkSinks(sinks []Sink) {
 		if sink.DeadLetter != "" {
 			ownFile(".dead_letter", sink.DeadLetter)
 		}
-		if sink.Type != SinkFile {
+		if sink.Type == SinkStdout {
+			if standardOutput != "" {
+				m.reject(prefix+".type", fmt.Errorf("%s writes to standard output too, and would cut this one's lines", standardOutput))
+			}
+			standardOutput = prefix
 			continue
 		}
 		file := sink.File

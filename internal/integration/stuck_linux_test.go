@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pgwitness/internal/embeddedpg"
 	"pgwitness/internal/witnesstest"
 )
@@ -141,4 +143,36 @@ func TestStopInLargeTransaction(t *testing.T) {
 	witnesstest.Run(t, cfg)
 	d.AwaitConfirmed(t, soon)
 	expectTable(t, d, readFile(t, cfg))
+}
+
+// TestOutputOverFailover fails over while standard output holds half a line: the process goes on at that byte.
+func TestOutputOverFailover(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, 18, map[string]string{"synchronized_standby_slots": "standby"})
+	out := newStdout(t)
+	p.config.Sinks, p.config.Stdout, p.config.Environ = "[{type: stdout}]", out.writer, []string{"PGWITNESS_SHUTDOWN_GRACE=1s"}
+	process := witnesstest.Run(t, p.config)
+	p.AwaitActive(t)
+	insert(t, p.Database, 3000) // more than a pipe holds, and nobody reads
+	p.AwaitReplayed(t, p.standby)
+	const pipe = 64 << 10
+	held := func() int {
+		n, err := unix.IoctlGetInt(int(out.reader.Fd()), unix.TIOCINQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if !witnesstest.Poll(soon, func() bool { return held() == pipe }) {
+		t.Fatalf("standard output is not stuck: it holds %d bytes", held())
+	}
+	p.failOver(t)
+	p.AwaitActive(t)
+	out.read()
+	insert(t, p.Database, 10)
+	p.AwaitConfirmed(t, soon)
+	process.Signal(t, syscall.SIGTERM)
+	expectExit(t, process, exitDone)
+	out.await(t, 3010)
+	expectTable(t, p.Database, out.all())
 }

@@ -27,7 +27,8 @@ type Sink struct {
 	buf  []byte
 
 	syncs bool // whether file is a regular one
-	// Every event up to last is written, and offset bytes of next, the one after it.
+	// Every event up to last, of the stream from origin, is written, and offset bytes of next, the one after it.
+	origin     sink.Origin
 	last, next decoder.Position
 	offset     int
 }
@@ -43,8 +44,18 @@ func New(cfg Config) *Sink {
 	return &Sink{out: cfg.Writer, file: file}
 }
 
-// Open returns the zero Position: nobody knows what standard output has seen.
-func (s *Sink) Open(ctx context.Context, _ sink.Origin) (decoder.Position, error) {
+// Open returns the zero Position: nobody knows what standard output has seen of other processes. What this one wrote it
+// knows, and goes on there, when the sink is opened again after a Close.
+func (s *Sink) Open(ctx context.Context, origin sink.Origin) (decoder.Position, error) {
+	begun := s.last
+	if s.offset > 0 {
+		begun = s.next
+	}
+	if begun != (decoder.Position{}) {
+		if err := origin.Continues(s.origin, begun); err != nil {
+			return decoder.Position{}, fmt.Errorf("standard output: %w: start again", err)
+		}
+	}
 	chunk := 64 << 10
 	if s.file != nil {
 		info, err := s.file.Stat()
@@ -56,7 +67,7 @@ func (s *Sink) Open(ctx context.Context, _ sink.Origin) (decoder.Position, error
 		}
 	}
 	s.buf = make([]byte, 0, chunk)
-	s.last, s.next, s.offset = decoder.Position{}, decoder.Position{}, 0
+	s.origin = origin
 	return decoder.Position{}, ctx.Err()
 }
 
@@ -66,7 +77,9 @@ func (s *Sink) Write(ctx context.Context, events []decoder.Event) error {
 		events = events[1:]
 	}
 	if s.offset > 0 && len(events) > 0 && events[0].Position != s.next {
-		return fmt.Errorf("standard output holds half of event %s, and %s came instead of it", s.next, events[0].Position)
+		// Another replica may have gone on with the slot in between.
+		return fmt.Errorf("%w: standard output holds half of event %s, and %s came instead of it: start again",
+			sink.ErrClosed, s.next, events[0].Position)
 	}
 	for len(events) > 0 {
 		if err := s.wait(ctx); err != nil {

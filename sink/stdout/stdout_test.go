@@ -101,8 +101,55 @@ func TestOtherEventAfterFailure(t *testing.T) {
 		t.Fatal("Write returned nil")
 	}
 	out.failAt = -1
-	if err := s.Write(t.Context(), events[1:]); err == nil {
-		t.Errorf("Write appended an event to half of another: %s", out.taken.Bytes())
+	if err := s.Write(t.Context(), events[1:]); !errors.Is(err, sink.ErrClosed) {
+		t.Errorf("Write of another event returned %v, want %v: %s", err, sink.ErrClosed, out.taken.Bytes())
+	}
+}
+
+// TestReopened opens the sink again, as a process does that follows a promoted server, after half an event or a whole one.
+func TestReopened(t *testing.T) {
+	events := pgoutputtest.Events(firstLSN, 2, 1)
+	first, second := events[0].Line(), events[1].Line()
+	promoted := sinktest.Origin
+	promoted.Timeline++
+	for _, test := range []struct {
+		name      string
+		failAt    int
+		branch    decoder.LSN
+		continues bool
+	}{
+		{"nothing written, and everything behind the branch", 0, firstLSN, true},
+		{"half an event before the branch", 10, events[0].LSN + 1, true},
+		{"half an event behind the branch", 10, events[0].LSN, false},
+		{"an event and a half before the branch", len(first) + 10, events[1].LSN + 1, true},
+		{"half of the second event behind the branch", len(first) + 10, events[1].LSN, false},
+		{"the second event behind the branch, and nothing of it written", len(first), events[1].LSN, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			out := &failingWriter{failAt: test.failAt}
+			s := opened(t, out)
+			if err := s.Write(t.Context(), events); err == nil {
+				t.Fatal("Write returned nil")
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			out.failAt = -1
+			promoted.History = []sink.Branch{{Timeline: sinktest.Origin.Timeline, At: test.branch}}
+			_, err := s.Open(t.Context(), promoted)
+			if !test.continues {
+				if !errors.Is(err, sink.ErrForeign) {
+					t.Errorf("Open returned %v, want %v", err, sink.ErrForeign)
+				}
+				return
+			}
+			if err == nil {
+				err = s.Write(t.Context(), events)
+			}
+			if want := string(first) + string(second); err != nil || out.taken.String() != want {
+				t.Errorf("the output is (%v)\n%s, want\n%s", err, &out.taken, want)
+			}
+		})
 	}
 }
 
