@@ -82,7 +82,7 @@ func (m *merge) checkSinks(sinks []Sink) {
 		}
 		if sink.Type == SinkStdout {
 			if standardOutput != "" {
-				m.reject(prefix+".type", fmt.Errorf("%s writes to standard output too, and would cut this one's lines", standardOutput))
+				m.reject(prefix+".type", fmt.Errorf("%s writes to standard output too, and each would cut the other's lines: keep one", standardOutput))
 			}
 			standardOutput = prefix
 			continue

@@ -235,7 +235,7 @@ func TestMistakes(t *testing.T) {
 		{"no sinks", "sinks: []", nil, nil, `FILE:1: sinks: the list is empty: want at least one, such as [{type: stdout}]`},
 		{"file sink without a path", "sinks: [{type: file}]", nil, nil, `FILE:1: sinks.0.path: missing: name the file to write`},
 		{"two sinks with one name", "sinks: [{type: stdout}, {type: file, path: /a, name: stdout}]", nil, nil, `FILE:1: sinks.1.name: sinks.0 is called "stdout" too: give each a name of its own`},
-		{"two sinks on standard output", "sinks: [{type: stdout}, {type: stdout, name: b}]", nil, nil, `FILE:1: sinks.1.type: sinks.0 writes to standard output too, and would cut this one's lines`},
+		{"two sinks on standard output", "sinks: [{type: stdout}, {type: stdout, name: b}]", nil, nil, `FILE:1: sinks.1.type: sinks.0 writes to standard output too, and each would cut the other's lines: keep one`},
 		{"two sinks with one file", "sinks: [{type: file, path: /a}, {type: file, path: /x/../a, name: b}]", nil, nil, `FILE:1: sinks.1.path: sinks.0 writes to this file too: give each a file of its own`},
 		{"dead letters in a sink's file", "sinks: [{type: file, path: /a, dead_letter: /x/../a}]", nil, nil, `FILE:1: sinks.0.path: sinks.0 writes to this file too: give each a file of its own`},
 		{"dead letters of two sinks in one file", "sinks: [{type: stdout, dead_letter: /d}, {type: file, path: /a, dead_letter: /d}]", nil, nil, `FILE:1: sinks.1.dead_letter: sinks.0 writes to this file too: give each a file of its own`},
