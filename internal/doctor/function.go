@@ -105,6 +105,11 @@ func (fn *function) diverted() bool { return !fn.qualified && !fn.pins("search_p
 // ours says whether it is one of capture.sql.
 func (fn *function) ours() bool { return fn.Schema == "pgwitness" }
 
+// generic says whether fn has the body of one of capture.sql, as what harden mended has. functions-altered looks at those.
+func (f *facts) generic(fn *function) bool {
+	return slices.ContainsFunc(f.functions, func(own function) bool { return own.ours() && own.Source == fn.Source })
+}
+
 // capturing are the functions that write the table and are called by triggers.
 func (f *facts) capturing() []function {
 	var all []function
