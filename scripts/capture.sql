@@ -247,9 +247,9 @@ END
 $pgwitness$;
 
 -- capture writes the audit row of a change, for each row, and of a TRUNCATE. Its arguments, which attach gives, are the names
--- of the primary key's columns as an array literal, and the options as a JSON object; or, for a table without options, with
--- one key column and with none but types that can always be rendered, that column's name alone. Without any, the key is
--- looked up.
+-- of the primary key's columns as an array literal, and the options as a JSON object. A table without options, with one key
+-- column and with none but types that can always be rendered, has that column's name alone; if that is id, then id, no
+-- options, and the names of those of the columns id and column_name that it has. Without any, the key is looked up.
 --
 -- It runs as its owner, so that nobody else needs a right on the audit table, and with settings of its own, so that a
 -- value has one text whatever the session's are. The one thing that it takes from the session is who is acting.
@@ -260,10 +260,10 @@ SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' 
 SET bytea_output = 'hex' SET extra_float_digits = '1' SET quote_all_identifiers = 'off'
 AS $pgwitness$
 DECLARE
-    key_name  text := TG_ARGV[0];
+    key_name  text;
     key       text[];
     options   jsonb;
-    by_column boolean := false;
+    by_column boolean;
     old_image jsonb;
     new_image jsonb;
     changed   jsonb;
@@ -271,16 +271,52 @@ DECLARE
     problem   text;
     state     text;
 BEGIN
-    -- The commonest case takes as few expressions and functions as can be: in a short transaction, each costs as much to prepare
-    -- as to evaluate. What it passes over goes the long way.
-    IF TG_OP = 'INSERT' AND TG_NARGS = 1 AND pg_column_size(NEW) <= 4096 AND pg_trigger_depth() = 1 THEN
-        new_image := to_jsonb(NEW);
-        IF new_image ?& ARRAY[key_name, 'id', 'column_name'] THEN
-            data := pgwitness.inserted(key_name, new_image);
-        ELSIF new_image ? key_name THEN
-            data := pgwitness.present(pgwitness.inserted(key_name, new_image), new_image);
+    -- The commonest cases take as few expressions and functions as can be: in a short transaction, each costs as much to prepare
+    -- as to evaluate. What they pass over goes the long way.
+    <<short>>
+    BEGIN
+        IF TG_OP = 'INSERT' AND pg_column_size(NEW) <= 4096 THEN
+            IF TG_NARGS = 4 THEN
+                -- A session that wrote before a column got another type or name cannot read it any more. To try it first in a
+                -- subtransaction, which writes nothing, is cheap.
+                BEGIN
+                    EXIT short WHEN NEW.id IS NULL OR NEW.column_name IS NULL;
+                EXCEPTION WHEN OTHERS THEN
+                    EXIT short;
+                END;
+                INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
+                    session_user_name, tx_id, client_addr, application_name, actor, request_id)
+                SELECT 'INSERT', current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, to_jsonb(r),
+                    TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
+                    nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
+                FROM (SELECT 2 AS v, NEW.id, k AS key, NEW AS new, NULL AS old, NULL AS changed, NULL AS redacted, 'INSERT' AS event_type, NEW.column_name
+                    FROM (SELECT NEW.id) AS k) AS r;
+                RETURN NULL;
+            ELSIF TG_NARGS = 3 THEN
+                BEGIN
+                    EXIT short WHEN NEW.id IS NULL;
+                EXCEPTION WHEN OTHERS THEN
+                    EXIT short;
+                END;
+                INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
+                    session_user_name, tx_id, client_addr, application_name, actor, request_id)
+                SELECT 'INSERT', current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, to_jsonb(r),
+                    TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
+                    nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
+                FROM (SELECT 2 AS v, NEW.id, k AS key, NEW AS new, NULL AS old, NULL AS changed, NULL AS redacted, 'INSERT' AS event_type
+                    FROM (SELECT NEW.id) AS k) AS r;
+                RETURN NULL;
+            ELSIF TG_NARGS = 1 AND pg_trigger_depth() = 1 THEN
+                key_name := TG_ARGV[0];
+                new_image := to_jsonb(NEW);
+                IF new_image ?& ARRAY[key_name, 'id', 'column_name'] THEN
+                    data := pgwitness.inserted(key_name, new_image);
+                ELSIF new_image ? key_name THEN
+                    data := pgwitness.present(pgwitness.inserted(key_name, new_image), new_image);
+                END IF;
+            END IF;
         END IF;
-    END IF;
+    END;
     IF data IS NULL THEN
         IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
             RETURN NULL; -- an audited audit table would never come to an end
@@ -288,10 +324,11 @@ BEGIN
         IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
             RETURN NULL; -- nothing was changed
         END IF;
+        by_column := false;
         LOOP
             BEGIN
                 IF TG_OP <> 'TRUNCATE' THEN
-                    key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 1 THEN ARRAY[TG_ARGV[0]] ELSE TG_ARGV[0]::text[] END;
+                    key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 2 THEN TG_ARGV[0]::text[] ELSE ARRAY[TG_ARGV[0]] END;
                     options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
                     -- What is small when stored is small enough to be rendered.
                     IF by_column OR pg_column_size(NEW) > 4096 OR pg_column_size(OLD) > 4096 OR options ? 'max_value' THEN

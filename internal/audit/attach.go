@@ -79,7 +79,7 @@ func wantedTriggers(r *relation, mode string, o options) []wanted {
 		}
 	}
 	if len(r.Key) == 1 && o.json() == "{}" && !slices.ContainsFunc(r.Columns, func(c column) bool { return !c.Renders }) {
-		args = r.Key // the short way, which has nothing to decide and cannot fail
+		args = shortWay(r) // which has nothing to decide
 	}
 	function := "capture"
 	if r.plain() {
@@ -89,8 +89,21 @@ func wantedTriggers(r *relation, mode string, o options) []wanted {
 	return []wanted{row, truncateTrigger}
 }
 
+// shortWay are the arguments for a table of which capture need not look at the options, nor whether values can be rendered.
+// Most of them have the key id, which capture can name.
+func shortWay(r *relation) []string {
+	if r.Key[0] != "id" {
+		return r.Key
+	}
+	args := []string{"id", "{}", "id"}
+	if slices.Contains(r.columnNames(), "column_name") {
+		args = append(args, "column_name")
+	}
+	return args
+}
+
 // Attach makes the script that puts the triggers on. It fails with a replication.ErrSetup if the functions are not
-// installed, and with a replication.ErrConfig for a table that cannot be attached in this way.
+// installed, or are not this version's, and with a replication.ErrConfig for a table that cannot be attached in this way.
 func (d *Database) Attach(ctx context.Context, a Attach) (Script, error) {
 	c, err := d.catalog(ctx)
 	if err != nil {
@@ -98,6 +111,10 @@ func (d *Database) Attach(ctx context.Context, a Attach) (Script, error) {
 	}
 	if err := d.requireInstalled(c); err != nil {
 		return Script{}, err
+	}
+	if faults := c.functionFaults(); len(faults) > 0 { // another version's may take other arguments
+		return Script{}, admin.Refuse(replication.ErrSetup, "%s: run `pgwitness audit harden` or `pgwitness audit install` again, whichever was "+
+			"run before, first", strings.Join(faults, "; "))
 	}
 	script := Script{Title: "Attach tables, so that what changes in them is written into " + d.table + "."}
 	tables, err := d.named(c, a.Tables)

@@ -26,6 +26,8 @@ func TestAttach(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, oldestAndNewest, func(t *testing.T, s *testServer) {
 		t.Run("refusals", func(t *testing.T) { testAttachRefuses(t, s) })
+		t.Run("other functions", func(t *testing.T) { testAttachFunctions(t, s) })
+		t.Run("short way", func(t *testing.T) { testShortWay(t, s) })
 		t.Run("again", func(t *testing.T) { testReattach(t, s) })
 		t.Run("partitions", func(t *testing.T) { testAttachPartitions(t, s) })
 		t.Run("redaction", func(t *testing.T) { testRedaction(t, s) })
@@ -101,6 +103,52 @@ func testAttachRefuses(t *testing.T, s *testServer) {
 	})
 }
 
+// testAttachFunctions checks that triggers are not given to functions that may not know their arguments.
+func testAttachFunctions(t *testing.T, s *testServer) {
+	name := s.installed(t)
+	d, conn := s.open(t, name), s.connect(t, name)
+	exec(t, conn, `CREATE TABLE t (id int PRIMARY KEY); DO $do$ BEGIN
+		EXECUTE (SELECT replace(pg_get_functiondef(oid), 'TG_NARGS', 'TG_nargs') FROM pg_proc WHERE oid = 'pgwitness.capture'::regproc); END $do$`)
+	_, err := d.Attach(t.Context(), Attach{Tables: []config.Table{table(t, "public.t")}})
+	if !errors.Is(err, replication.ErrSetup) || !strings.Contains(err.Error(), "pgwitness.capture was altered, or is another version's") {
+		t.Errorf("another version's functions: %v", err)
+	}
+}
+
+// testShortWay checks which INSERTs go the short way, which nothing else tells from the long one: here, that one is a dead end.
+func testShortWay(t *testing.T, s *testServer) {
+	name := s.installed(t)
+	d, conn := s.open(t, name), s.connect(t, name)
+	exec(t, conn, `CREATE TABLE a (id int PRIMARY KEY, column_name text); CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE c (nr int PRIMARY KEY);
+		CREATE TABLE many (id int, nr int, PRIMARY KEY (id, nr)); CREATE TABLE nested (id int PRIMARY KEY);
+		CREATE FUNCTION nest() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO a VALUES (NEW.id, 'y'); RETURN NULL; END$$;
+		CREATE TRIGGER nest AFTER INSERT ON nested FOR EACH ROW EXECUTE FUNCTION nest()`)
+	apply(t, d, func() (Script, error) { return d.Attach(t.Context(), Attach{Schemas: []string{"public"}}) })
+	exec(t, conn, `CREATE OR REPLACE FUNCTION pgwitness.row_data(op text, key text[], old jsonb, new jsonb, changed jsonb, options jsonb) RETURNS jsonb
+		LANGUAGE plpgsql STABLE AS $$BEGIN RAISE 'a dead end'; END$$`)
+	const long = "P0001"
+	for _, c := range []struct{ sql, want string }{
+		{"INSERT INTO a VALUES (1, 'x')", ""},
+		{"INSERT INTO b VALUES (1), (2)", ""},
+		{"INSERT INTO c VALUES (1)", ""},
+		{"INSERT INTO nested VALUES (2)", ""},
+		{"INSERT INTO a VALUES (3)", long},
+		{"INSERT INTO many VALUES (1, 1)", long},
+		{"UPDATE a SET column_name = 'y'", long},
+		{"INSERT INTO a SELECT 3, string_agg(md5(i::text), '') FROM generate_series(1, 200) AS i", long},
+		{"ALTER TABLE a ALTER id TYPE bigint; ALTER TABLE b RENAME id TO nr", ""},
+		{"INSERT INTO a VALUES (4, 'z')", long}, // no NEW.id in this session any more
+		{"INSERT INTO b VALUES (4)", long},
+	} {
+		if got := try(t, conn, c.sql); got != c.want {
+			t.Errorf("%s: SQLSTATE %q, want %q", c.sql, got, c.want)
+		}
+	}
+	if got := try(t, s.connect(t, name), "INSERT INTO a VALUES (5, 'z')"); got != "" {
+		t.Errorf("a session that came after the column's type was changed: SQLSTATE %q", got)
+	}
+}
+
 // testReattach checks that an attachment changes with its options and keeps those that nobody speaks of, that the seed's
 // trigger is replaced, and that detach takes everything away again.
 func testReattach(t *testing.T, s *testServer) {
@@ -130,7 +178,7 @@ func testReattach(t *testing.T, s *testServer) {
 			pgwitness_truncate A`)
 	exec(t, conn, "ALTER TABLE your_table ALTER j TYPE jsonb")
 	attach(Attach{})
-	expect(`pgwitness_row A id
+	expect(`pgwitness_row A id {} id column_name
 			pgwitness_truncate A`)
 	attach(Attach{Exclude: []string{"column_name"}, Fail: "open"})
 	attach(Attach{Mode: "statement", Images: "changed"})
@@ -141,7 +189,7 @@ func testReattach(t *testing.T, s *testServer) {
 	attach(Attach{Mode: "row", Exclude: []string{}, Images: "both", Fail: "closed"})
 	exec(t, conn, `ALTER TABLE your_table DISABLE TRIGGER pgwitness_row; ALTER TABLE your_table ENABLE TRIGGER pgwitness_truncate`)
 	attach(Attach{})
-	expect(`pgwitness_row A id
+	expect(`pgwitness_row A id {} id column_name
 			pgwitness_truncate A`)
 	exec(t, conn, "INSERT INTO your_table VALUES (1)")
 	if got := ask(t, conn, "SELECT count(*) FROM custom_audit_log"); got != "1" {

@@ -77,18 +77,7 @@ func (d *Database) Coverage(ctx context.Context) (Coverage, error) {
 			"as if it had never been: GRANT USAGE ON SCHEMA pgwitness TO %[1]s; GRANT SELECT ON pgwitness.attachment TO %[1]s;", quoteIdent(c.User)))
 	}
 	if found.Installed {
-		for _, f := range c.sound {
-			if c.named(f.Name) == nil {
-				found.Functions = append(found.Functions, "pgwitness."+f.Name+" is missing")
-			}
-		}
-		for i := range c.Functions {
-			if p := &c.Functions[i]; p.Schema == "pgwitness" {
-				if fault := c.fault(p); fault != "" {
-					found.Functions = append(found.Functions, fault)
-				}
-			}
-		}
+		found.Functions = append(found.Functions, c.functionFaults()...)
 	}
 	for _, r := range c.Relations {
 		if (r.Kind == "r" || r.Kind == "p") && !d.isAuditTable(c, r) {

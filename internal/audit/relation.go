@@ -186,6 +186,24 @@ func (c *catalog) fault(p *procedure) string {
 	return ""
 }
 
+// functionFaults says what is wrong with the functions of capture.sql in the schema pgwitness.
+func (c *catalog) functionFaults() []string {
+	var faults []string
+	for _, f := range c.sound {
+		if c.named(f.Name) == nil {
+			faults = append(faults, "pgwitness."+f.Name+" is missing")
+		}
+	}
+	for i := range c.Functions {
+		if p := &c.Functions[i]; p.Schema == "pgwitness" {
+			if fault := c.fault(p); fault != "" {
+				faults = append(faults, fault)
+			}
+		}
+	}
+	return faults
+}
+
 // isAuditTable says whether r is the audit table, a partition of one, or one that was: all of them are guarded.
 func (d *Database) isAuditTable(c *catalog, r *relation) bool {
 	for table := r; table != nil; {
