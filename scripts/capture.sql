@@ -272,7 +272,8 @@ DECLARE
     state     text;
 BEGIN
     -- The commonest cases take as few expressions and functions as can be: in a short transaction, each costs as much to prepare
-    -- as to evaluate. What they pass over goes the long way.
+    -- as to evaluate. So the INSERT that stands at the end stands here, too, with row_data made in it. What they pass over goes the
+    -- long way.
     <<short>>
     BEGIN
         IF TG_OP = 'INSERT' AND pg_column_size(NEW) <= 4096 THEN
