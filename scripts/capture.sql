@@ -195,20 +195,16 @@ END
 $do$;
 ALTER TYPE pgwitness.row_data OWNER TO pgwitness_audit;
 
--- inserted is the row_data of an INSERT into a table with one key column, with the keys id and column_name whether it has
--- such columns or not. It and present become part of what they are used in.
-CREATE OR REPLACE FUNCTION pgwitness.inserted(key_name text, image jsonb) RETURNS jsonb
+-- audit_row is the row to write. Called in FROM, it becomes part of the INSERT, and costs nothing of its own. Statement mode asks
+-- who did it once for all rows.
+CREATE OR REPLACE FUNCTION pgwitness.audit_row(op text, relation_name name, relation_schema name, relation_oid oid, data jsonb)
+RETURNS TABLE (event_type text, event_timestamp timestamptz, user_name text, table_name text, row_data jsonb, schema_name text, rel_oid oid,
+    session_user_name text, tx_id bigint, client_addr inet, application_name text, actor text, request_id text)
 LANGUAGE sql STABLE
 AS $pgwitness$
-    SELECT to_jsonb(ROW(2, image -> 'id', jsonb_build_object(key_name, image -> key_name), image, NULL, NULL, NULL, 'INSERT',
-        image -> 'column_name')::pgwitness.row_data)
-$pgwitness$;
-
--- present takes the keys id and column_name out of data where a row has no such columns.
-CREATE OR REPLACE FUNCTION pgwitness.present(data jsonb, image jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE
-AS $pgwitness$
-    SELECT data - CASE WHEN image ? 'id' THEN ARRAY['column_name'] WHEN image ? 'column_name' THEN ARRAY['id'] ELSE ARRAY['id', 'column_name'] END
+    SELECT op, current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), relation_name, data, relation_schema, relation_oid,
+        session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
+        nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
 $pgwitness$;
 
 -- row_data is the value of that column. old and new are images, null where there is none; changed is an UPDATE's. The keys id
@@ -240,7 +236,7 @@ BEGIN
     END IF;
     data := to_jsonb(ROW(2, image -> 'id', kept, new, old, changed, redacted, op, image -> 'column_name')::pgwitness.row_data);
     IF NOT image ?& '{id,column_name}' THEN
-        data := pgwitness.present(data, image);
+        data := data - CASE WHEN image ? 'id' THEN ARRAY['column_name'] WHEN image ? 'column_name' THEN ARRAY['id'] ELSE ARRAY['id', 'column_name'] END;
     END IF;
     RETURN data;
 END
@@ -260,7 +256,6 @@ SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' 
 SET bytea_output = 'hex' SET extra_float_digits = '1' SET quote_all_identifiers = 'off'
 AS $pgwitness$
 DECLARE
-    key_name  text;
     key       text[];
     options   jsonb;
     by_column boolean;
@@ -279,7 +274,7 @@ BEGIN
         IF TG_OP = 'INSERT' AND pg_column_size(NEW) <= 4096 THEN
             IF TG_NARGS = 4 THEN
                 -- A session that wrote before a column got another type or name cannot read it any more. To try it first in a
-                -- subtransaction, which writes nothing, is cheap.
+                -- subtransaction, which writes nothing, is cheap. Only attach gives such arguments, and to no audit table.
                 BEGIN
                     EXIT short WHEN NEW.id IS NULL OR NEW.column_name IS NULL;
                 EXCEPTION WHEN OTHERS THEN
@@ -287,11 +282,9 @@ BEGIN
                 END;
                 INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
                     session_user_name, tx_id, client_addr, application_name, actor, request_id)
-                SELECT 'INSERT', current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, to_jsonb(r),
-                    TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
-                    nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
-                FROM (SELECT 2 AS v, NEW.id, k AS key, NEW AS new, NULL AS old, NULL AS changed, NULL AS redacted, 'INSERT' AS event_type, NEW.column_name
-                    FROM (SELECT NEW.id) AS k) AS r;
+                SELECT w.* FROM (SELECT 2 AS v, NEW.id, k AS key, NEW AS new, NULL AS old, NULL AS changed, NULL AS redacted, 'INSERT' AS event_type, NEW.column_name
+                    FROM (SELECT NEW.id) AS k) AS r,
+                    pgwitness.audit_row('INSERT', TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_RELID, to_jsonb(r)) AS w;
                 RETURN NULL;
             ELSIF TG_NARGS = 3 THEN
                 BEGIN
@@ -301,95 +294,90 @@ BEGIN
                 END;
                 INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
                     session_user_name, tx_id, client_addr, application_name, actor, request_id)
-                SELECT 'INSERT', current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, to_jsonb(r),
-                    TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
-                    nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), '')
-                FROM (SELECT 2 AS v, NEW.id, k AS key, NEW AS new, NULL AS old, NULL AS changed, NULL AS redacted, 'INSERT' AS event_type
-                    FROM (SELECT NEW.id) AS k) AS r;
+                SELECT w.* FROM (SELECT 2 AS v, NEW.id, k AS key, NEW AS new, NULL AS old, NULL AS changed, NULL AS redacted, 'INSERT' AS event_type
+                    FROM (SELECT NEW.id) AS k) AS r,
+                    pgwitness.audit_row('INSERT', TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_RELID, to_jsonb(r)) AS w;
                 RETURN NULL;
-            ELSIF TG_NARGS = 1 AND pg_trigger_depth() = 1 THEN
-                key_name := TG_ARGV[0];
+            ELSIF TG_NARGS = 1 THEN
                 new_image := to_jsonb(NEW);
-                IF new_image ?& ARRAY[key_name, 'id', 'column_name'] THEN
-                    data := pgwitness.inserted(key_name, new_image);
-                ELSIF new_image ? key_name THEN
-                    data := pgwitness.present(pgwitness.inserted(key_name, new_image), new_image);
-                END IF;
+                EXIT short WHEN NOT new_image ? TG_ARGV[0] OR new_image ?| '{id,column_name}';
+                INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
+                    session_user_name, tx_id, client_addr, application_name, actor, request_id)
+                SELECT w.* FROM (SELECT 2 AS v, jsonb_build_object(TG_ARGV[0], new_image -> TG_ARGV[0]) AS key, new_image AS new, NULL AS old,
+                        NULL AS changed, NULL AS redacted, 'INSERT' AS event_type) AS r,
+                    pgwitness.audit_row('INSERT', TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_RELID, to_jsonb(r)) AS w;
+                RETURN NULL;
             END IF;
         END IF;
     END;
-    IF data IS NULL THEN
-        IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
-            RETURN NULL; -- an audited audit table would never come to an end
-        END IF;
-        IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
-            RETURN NULL; -- nothing was changed
-        END IF;
-        by_column := false;
-        LOOP
-            BEGIN
-                IF TG_OP <> 'TRUNCATE' THEN
-                    key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 2 THEN TG_ARGV[0]::text[] ELSE ARRAY[TG_ARGV[0]] END;
-                    options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
-                    -- What is small when stored is small enough to be rendered.
-                    IF by_column OR pg_column_size(NEW) > 4096 OR pg_column_size(OLD) > 4096 OR options ? 'max_value' THEN
-                        by_column := true;
-                        options := pgwitness.redaction(TG_RELID, coalesce(options, '{}')); -- not null: row_data looks for what was omitted
-                        IF TG_OP <> 'INSERT' THEN
-                            EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
-                        END IF;
-                        IF TG_OP <> 'DELETE' THEN
-                            EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
-                        END IF;
-                    ELSE
-                        IF TG_OP <> 'INSERT' THEN
-                            old_image := to_jsonb(OLD);
-                        END IF;
-                        IF TG_OP <> 'DELETE' THEN
-                            new_image := to_jsonb(NEW);
-                        END IF;
-                        IF options IS NOT NULL THEN
-                            IF NOT coalesce(new_image, old_image)
-                                ?& ARRAY(SELECT jsonb_array_elements_text(coalesce(options -> 'exclude', '[]') || coalesce(options -> 'mask', '[]'))) THEN
-                                options := pgwitness.redaction(TG_RELID, options);
-                            END IF;
-                            old_image := pgwitness.redact(old_image, options);
-                            new_image := pgwitness.redact(new_image, options);
-                        END IF;
-                        IF TG_OP = 'UPDATE' THEN
-                            changed := (SELECT jsonb_agg(name ORDER BY name COLLATE "C") FROM jsonb_object_keys(new_image) AS name
-                                WHERE (new_image -> name)::text IS DISTINCT FROM (old_image -> name)::text);
-                        END IF;
-                    END IF;
-                    IF TG_OP = 'UPDATE' AND changed IS NULL THEN
-                        EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
-                    END IF;
-                    IF NOT coalesce(new_image, old_image) ?& key THEN
-                        key := pgwitness.key_of(TG_RELID); -- a column was renamed
-                    END IF;
-                END IF;
-                data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
-                EXIT;
-            EXCEPTION WHEN OTHERS THEN
-                IF NOT by_column AND options ? 'exclude' THEN
-                    by_column := true; -- the column that cannot be rendered may be one that is to be left out
-                    CONTINUE;
-                END IF;
-                GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
-                IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
-                    RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
-                        USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
-                END IF;
-                data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
-                EXIT;
-            END;
-        END LOOP;
+    IF TG_TABLE_SCHEMA = 'pgwitness' OR TG_RELID = 'public.custom_audit_log'::regclass THEN
+        RETURN NULL; -- an audited audit table would never come to an end
     END IF;
+    IF TG_OP = 'UPDATE' AND NOT OLD *<> NEW THEN
+        RETURN NULL; -- nothing was changed
+    END IF;
+    by_column := false;
+    LOOP
+        BEGIN
+            IF TG_OP <> 'TRUNCATE' THEN
+                key := CASE TG_NARGS WHEN 0 THEN pgwitness.key_of(TG_RELID) WHEN 2 THEN TG_ARGV[0]::text[] ELSE ARRAY[TG_ARGV[0]] END;
+                options := CASE WHEN TG_NARGS > 1 THEN nullif(TG_ARGV[1]::jsonb, '{}') END;
+                -- What is small when stored is small enough to be rendered.
+                IF by_column OR pg_column_size(NEW) > 4096 OR pg_column_size(OLD) > 4096 OR options ? 'max_value' THEN
+                    by_column := true;
+                    options := pgwitness.redaction(TG_RELID, coalesce(options, '{}')); -- not null: row_data looks for what was omitted
+                    IF TG_OP <> 'INSERT' THEN
+                        EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO old_image USING OLD;
+                    END IF;
+                    IF TG_OP <> 'DELETE' THEN
+                        EXECUTE format('SELECT to_jsonb(xmin) FROM (%s) AS xmin', pgwitness.image_sql(TG_RELID, '($1)', options, true)) INTO new_image USING NEW;
+                    END IF;
+                ELSE
+                    IF TG_OP <> 'INSERT' THEN
+                        old_image := to_jsonb(OLD);
+                    END IF;
+                    IF TG_OP <> 'DELETE' THEN
+                        new_image := to_jsonb(NEW);
+                    END IF;
+                    IF options IS NOT NULL THEN
+                        IF NOT coalesce(new_image, old_image)
+                            ?& ARRAY(SELECT jsonb_array_elements_text(coalesce(options -> 'exclude', '[]') || coalesce(options -> 'mask', '[]'))) THEN
+                            options := pgwitness.redaction(TG_RELID, options);
+                        END IF;
+                        old_image := pgwitness.redact(old_image, options);
+                        new_image := pgwitness.redact(new_image, options);
+                    END IF;
+                    IF TG_OP = 'UPDATE' THEN
+                        changed := (SELECT jsonb_agg(name ORDER BY name COLLATE "C") FROM jsonb_object_keys(new_image) AS name
+                            WHERE (new_image -> name)::text IS DISTINCT FROM (old_image -> name)::text);
+                    END IF;
+                END IF;
+                IF TG_OP = 'UPDATE' AND changed IS NULL THEN
+                    EXECUTE 'SELECT ' || pgwitness.changed_sql(TG_RELID, '($1)', '($2)', options) INTO changed USING OLD, NEW;
+                END IF;
+                IF NOT coalesce(new_image, old_image) ?& key THEN
+                    key := pgwitness.key_of(TG_RELID); -- a column was renamed
+                END IF;
+            END IF;
+            data := pgwitness.row_data(TG_OP, key, old_image, new_image, changed, options);
+            EXIT;
+        EXCEPTION WHEN OTHERS THEN
+            IF NOT by_column AND options ? 'exclude' THEN
+                by_column := true; -- the column that cannot be rendered may be one that is to be left out
+                CONTINUE;
+            END IF;
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, state = RETURNED_SQLSTATE;
+            IF options ->> 'fail' IS DISTINCT FROM 'open' THEN
+                RAISE EXCEPTION 'pgwitness cannot audit this % of %.%: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, problem
+                    USING ERRCODE = state, HINT = 'What cannot be audited is refused. Exclude the column, or attach the table with --fail open.';
+            END IF;
+            data := jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem));
+            EXIT;
+        END;
+    END LOOP;
     INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
         session_user_name, tx_id, client_addr, application_name, actor, request_id)
-    VALUES (TG_OP, current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user), TG_TABLE_NAME, data,
-        TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
-        nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''));
+    SELECT * FROM pgwitness.audit_row(TG_OP, TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_RELID, data);
     RETURN NULL;
 END
 $pgwitness$;
@@ -493,10 +481,8 @@ BEGIN
         END IF;
         INSERT INTO public.custom_audit_log (event_type, event_timestamp, user_name, table_name, row_data, schema_name, rel_oid,
             session_user_name, tx_id, client_addr, application_name, actor, request_id)
-        VALUES (TG_OP, current_timestamp, coalesce(nullif(current_setting('role'), 'none'), session_user),
-            TG_TABLE_NAME, jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem)),
-            TG_TABLE_SCHEMA, TG_RELID, session_user, txid_current(), inet_client_addr(), current_setting('application_name'),
-            nullif(current_setting('audit.actor', true), ''), nullif(current_setting('audit.request_id', true), ''));
+        SELECT * FROM pgwitness.audit_row(TG_OP, TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_RELID,
+            jsonb_build_object('v', 2, 'event_type', TG_OP, 'error', jsonb_build_object('sqlstate', state, 'message', problem)));
     END;
     RETURN NULL;
 END
