@@ -136,9 +136,10 @@ func testShortWay(t *testing.T, s *testServer) {
 		{"INSERT INTO many VALUES (1, 1)", long},
 		{"UPDATE a SET column_name = 'y'", long},
 		{"INSERT INTO a SELECT 3, string_agg(md5(i::text), '') FROM generate_series(1, 200) AS i", long},
-		{"ALTER TABLE a ALTER id TYPE bigint; ALTER TABLE b RENAME id TO nr", ""},
+		{"ALTER TABLE a ALTER id TYPE bigint; ALTER TABLE b RENAME id TO nr; ALTER TABLE c RENAME nr TO other", ""},
 		{"INSERT INTO a VALUES (4, 'z')", long}, // no NEW.id in this session any more
 		{"INSERT INTO b VALUES (4)", long},
+		{"INSERT INTO c VALUES (4)", long}, // whose key is looked up
 	} {
 		if got := try(t, conn, c.sql); got != c.want {
 			t.Errorf("%s: SQLSTATE %q, want %q", c.sql, got, c.want)
